@@ -65,8 +65,8 @@ const (
 	waitingPerSlot = 256
 )
 
-// Authenticator checks credentials against a directory of tenants. It begins with an empty directory, which
-// refuses everyone. It is safe for concurrent use and has no goroutines of its own.
+// Authenticator checks credentials against a directory of tenants. It begins without one, and until there is one it
+// can tell nothing about anybody. It is safe for concurrent use and has no goroutines of its own.
 type Authenticator struct {
 	// immutable
 	key        []byte
@@ -84,7 +84,7 @@ type Authenticator struct {
 	changing sync.Mutex // held by those who replace dir
 }
 
-// New returns an Authenticator with an empty directory.
+// New returns an Authenticator without a directory.
 func New() *Authenticator {
 	n := runtime.GOMAXPROCS(0)
 	a := &Authenticator{
@@ -98,15 +98,22 @@ func New() *Authenticator {
 	return a
 }
 
-// errBadCredentials is the one answer to credentials that are not right.
-var errBadCredentials = reason.New(reason.BadCredentials, "user name or password is wrong")
+var (
+	// errBadCredentials is the one answer to credentials that are not right.
+	errBadCredentials = reason.New(reason.BadCredentials, "user name or password is wrong")
+	// errNoDirectory says nothing about the credentials: the client is to come back.
+	errNoDirectory = reason.New(reason.NATSUnavailable, "the tenants are not known yet")
+)
 
 // Authenticate checks a user name of the form "<tenant>/<user>" and a password. The error is
 // reason.BadCredentials for credentials that are not right in whatever way, reason.ConnectionLimit when too
-// many logins wait already, both *reason.Error, or context.Cause(ctx) when ctx ended while waiting. An argon2id
+// many logins wait already, reason.NATSUnavailable while there is no directory, all *reason.Error, or context.Cause(ctx) when ctx ended while waiting. An argon2id
 // run that has begun is not interrupted. The password is not kept.
 func (a *Authenticator) Authenticate(ctx context.Context, username string, password []byte) (Principal, error) {
 	d := a.dir.Load()
+	if d.tenants == nil {
+		return Principal{}, errNoDirectory
+	}
 	name, userName, _ := tenant.SplitUsername(username)
 	// A user that does not exist goes the same way with an empty record, to which no password belongs.
 	user, hash := d.user(name, userName)

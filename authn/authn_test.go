@@ -71,8 +71,18 @@ func TestFailuresAreAlike(t *testing.T) {
 	}
 }
 
+// Before the tenants are known nobody's credentials are wrong.
+func TestWithoutDirectory(t *testing.T) {
+	a := New()
+	_, err := a.Authenticate(context.Background(), "demo/device", []byte("demo"))
+	if reasonOf(err) != reason.NATSUnavailable || a.runs.Load() != 0 {
+		t.Errorf("got %v, %d runs", err, a.runs.Load())
+	}
+}
+
 func TestEmptyDirectoryRefusesAtTheUsualCost(t *testing.T) {
 	a := New()
+	a.SetTenants(nil)
 	_, err := a.Authenticate(context.Background(), "demo/device", []byte("demo"))
 	if reasonOf(err) != reason.BadCredentials || a.runs.Load() != 1 || a.work.Load() != 19456*2 {
 		t.Errorf("got %v, %d runs, work %d", err, a.runs.Load(), a.work.Load())
