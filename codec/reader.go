@@ -1,6 +1,9 @@
 package codec
 
-import "io"
+import (
+	"errors"
+	"io"
+)
 
 // minBuffer is the size in bytes of an idle Reader's buffer and the first step of its growth.
 const minBuffer = 4 << 10
@@ -45,7 +48,7 @@ func (r *Reader) Next() (Header, []byte, error) {
 			return h, body, nil
 		}
 		if err := r.fill(total); err != nil {
-			if err == io.EOF && r.end > r.start {
+			if errors.Is(err, io.EOF) && r.end > r.start {
 				err = io.ErrUnexpectedEOF
 			}
 			return Header{}, nil, err
