@@ -1,0 +1,226 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/jetstream/reader"
+)
+
+// Reader is one attached consumer.
+type Reader = reader.Attached
+
+// attachment is a reader that this bridge has open.
+type attachment struct {
+	*reader.Reader
+	log    *Log
+	key    attachmentKey
+	closed chan struct{} // closed by Close when the consumer is deleted, or Attach when it failed
+}
+
+type attachmentKey struct{ stream, name string }
+
+// Close stops the deliveries and deletes the consumer; after it returns the sink is not called any more.
+func (a *attachment) Close(ctx context.Context) error {
+	err := a.Reader.Close(ctx)
+	a.log.unreserve(a)
+	return err
+}
+
+// Attach opens a consumer on the topic's stream (creating the topic where needed) that starts after the
+// newest message, or at sequence from where that is not 0, and returns once the consumer exists: every message
+// stored from then on is delivered.
+// name tells apart the consumers that one bridge has on one stream; "" is the shared one. The previous one of that name must
+// be closed or closing.
+func (l *Log) Attach(ctx context.Context, topic, name string, from uint64, sink reader.Sink) (Reader, error) {
+	a, err := l.reserve(ctx, attachmentKey{stream: topic, name: name})
+	if err != nil {
+		return nil, refusal(err, 0)
+	}
+	r, err := l.attach(ctx, topic, name, from, sink)
+	if err != nil {
+		l.unreserve(a)
+		return nil, refusal(err, 0)
+	}
+	l.opened(a, r)
+	return a, nil
+}
+
+func (l *Log) attach(ctx context.Context, topic, name string, from uint64, sink reader.Sink) (*reader.Reader, error) {
+	missing := false
+	for {
+		t := l.register.topic(topic)
+		if err := t.ready(ctx, missing); err != nil {
+			return nil, err
+		}
+		t.touch()
+		stream := t.stream()
+		if stream == "" {
+			continue
+		}
+		config := l.readerConfig(t.shard, stream, name)
+		config.Reattach = func(ctx context.Context) (string, error) { return l.reattach(ctx, topic) }
+		err := l.startAt(ctx, &config, from)
+		var r *reader.Reader
+		if err == nil {
+			r, err = reader.Open(ctx, config, sink)
+		}
+		if missing = errors.Is(err, natsjs.ErrStreamNotFound); missing {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		held, err := l.holds(ctx, topic, stream)
+		if err == nil && held {
+			return r, nil
+		}
+		closeErr := r.Close(ctx)
+		if err != nil {
+			return nil, errors.Join(err, closeErr)
+		}
+	}
+}
+
+// startAt lets a consumer start at a sequence. One that is beyond the stream's end comes from a stream that was
+// replaced: all of the new one came after it.
+func (l *Log) startAt(ctx context.Context, config *reader.Config, from uint64) error {
+	if from == 0 {
+		return nil
+	}
+	stream, err := l.link.js.Stream(ctx, config.Stream)
+	if err != nil {
+		return err
+	}
+	config.Start, config.From = reader.StartSequence, from
+	if from > stream.CachedInfo().State.LastSeq+1 {
+		config.Start = reader.StartAll
+	}
+	return nil
+}
+
+// holds reports whether the stream is the topic's, seen from a moment after its consumer was created: then nobody
+// removes it as unused any more.
+func (l *Log) holds(ctx context.Context, topic, stream string) (bool, error) {
+	if err := l.register.settle(ctx); err != nil {
+		return false, err
+	}
+	t := l.register.topic(topic)
+	// A topic that somebody looks at whether it can go is waited for.
+	if err := t.ready(ctx, false); err != nil {
+		return false, err
+	}
+	return t.stream() == stream, nil
+}
+
+// reattach names the stream of a topic for a reader that lost its consumer.
+func (l *Log) reattach(ctx context.Context, topic string) (string, error) {
+	for {
+		t := l.register.topic(topic)
+		if err := l.register.settle(ctx); err != nil {
+			return "", err
+		}
+		if err := t.ready(ctx, false); err != nil {
+			return "", err
+		}
+		stream := t.stream()
+		if stream == "" {
+			continue
+		}
+		t.touch()
+		_, err := l.link.js.Stream(ctx, stream)
+		if errors.Is(err, natsjs.ErrStreamNotFound) {
+			if err := t.ready(ctx, true); err != nil {
+				return "", err
+			}
+			continue
+		}
+		return stream, err
+	}
+}
+
+func (l *Log) readerConfig(s *shard, stream, name string) reader.Config {
+	bridge := l.store.config.Bridge
+	return reader.Config{
+		Conn:      s.nc,
+		JetStream: s.js,
+		Stream:    stream,
+		Durable:   consumerName(bridge, name),
+		Deliver:   deliverPrefix + bridge + "." + strconv.FormatUint(l.store.deliveries.Add(1), 10),
+		Start:     reader.StartNew,
+		Replicas:  l.store.config.Replicas,
+		Decode:    l.decode,
+		Log:       l.log,
+		Metrics:   l.store.config.Reader,
+	}
+}
+
+// consumerName is the name of a consumer of a bridge.
+func consumerName(bridge, name string) string {
+	if name == "" {
+		return "b_" + bridge
+	}
+	return "b_" + bridge + "_" + name
+}
+
+// ownedBy reports whether a consumer is one of the bridge.
+func ownedBy(bridge, consumer string) bool {
+	rest, ok := strings.CutPrefix(consumer, consumerName(bridge, ""))
+	return ok && (rest == "" || rest[0] == '_')
+}
+
+// errBadSubject is the reader's to count.
+var errBadSubject = errors.New("the subject is not that of a topic")
+
+// decode turns what lies in a stream of the tenant into a message.
+func (l *Log) decode(m *nats.Msg) (*message.Message, error) {
+	topic, ok := message.Topic(l.tenant, m.Subject)
+	if !ok {
+		return nil, errBadSubject
+	}
+	decoded := &message.Message{Topic: topic, Payload: m.Data}
+	message.FromHeader(m.Header, decoded)
+	return decoded, nil
+}
+
+// reserve waits until no other reader of that name is open.
+func (l *Log) reserve(ctx context.Context, key attachmentKey) (*attachment, error) {
+	a := &attachment{log: l, key: key, closed: make(chan struct{})}
+	for {
+		l.mu.Lock()
+		other := l.attachments[key]
+		if other == nil {
+			l.attachments[key] = a
+		}
+		l.mu.Unlock()
+		if other == nil {
+			return a, nil
+		}
+		select {
+		case <-other.closed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (l *Log) opened(a *attachment, r *reader.Reader) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a.Reader = r
+}
+
+func (l *Log) unreserve(a *attachment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.attachments[a.key] == a {
+		delete(l.attachments, a.key)
+		close(a.closed)
+	}
+}

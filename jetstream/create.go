@@ -1,0 +1,160 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/weirmq/weir/reason"
+	"github.com/weirmq/weir/tenant"
+)
+
+// create makes the topic, starting from the entry e: it is gone, abandoned while creating, or live without a stream.
+func (l *Log) create(ctx context.Context, t *Topic, e topicEntry) error {
+	select {
+	case l.creations <- struct{}{}:
+		defer func() { <-l.creations }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	started := time.Now()
+	limits := l.Limits()
+	rec := topicRecord{Topic: t.name, State: creating}.withLimits(limits)
+	if !exists(e) {
+		// What the copy knows to be full need not be tried: a client that invents topics costs no writes.
+		switch have := l.register.sums(); {
+		case have.live >= limits.Topics:
+			return topicQuota(limits.Topics)
+		case have.reserved > limits.StorageBytes-min(rec.reserved(), limits.StorageBytes):
+			return storageQuota(limits.StorageBytes)
+		}
+	}
+	mine, err := l.register.write(ctx, rec, e)
+	if err != nil {
+		return err
+	}
+	rec.Generation = mine.Sequence
+	err = l.build(ctx, t, mine, &rec, limits)
+	if err == nil {
+		if _, err = l.register.write(ctx, rec.with(live), mine); err == nil {
+			l.limitsChanged() // they may have, in the meantime
+			l.store.metrics.created.Observe(time.Since(started).Seconds())
+			l.log.Debug("topic created", zap.String("topic", t.name), zap.Uint64("generation", rec.Generation))
+			return nil
+		}
+	}
+	if conflict(err) {
+		return err
+	}
+	refused := refusal(err, bounded(limits.BacklogBytes))
+	l.store.metrics.creationFailures.WithLabelValues(string(refused.Reason)).Inc()
+	if refused.Reason != reason.NATSUnavailable {
+		l.giveUp(ctx, mine, rec, refused)
+	}
+	return refused
+}
+
+// build takes what the topic needs while its entry says creating.
+func (l *Log) build(ctx context.Context, t *Topic, mine topicEntry, rec *topicRecord, limits tenant.Limits) error {
+	t.mu.Lock()
+	entry, sums := t.entry, t.totals
+	t.mu.Unlock()
+	// The sums as of the own entry, so that of two who ask for the last room exactly one gets it.
+	if entry.Sequence == mine.Sequence && sums.reserved > limits.StorageBytes {
+		return storageQuota(limits.StorageBytes)
+	}
+	if err := l.takePresence(ctx, rec, limits.Topics); err != nil {
+		return err
+	}
+	config := l.dedicatedStream(t.name, rec.Generation, limits)
+	_, err := l.link.js.CreateStream(ctx, config)
+	switch {
+	case hasCode(err, codeSubjectOverlap, natsjs.JSErrCodeStreamNameInUse):
+		return l.adopt(ctx, t, rec, limits)
+	case err != nil:
+		return err
+	}
+	return nil
+}
+
+// takePresence stores the message that counts for the topic quota. One that is there already was left by whoever began with
+// this topic before.
+func (l *Log) takePresence(ctx context.Context, rec *topicRecord, quota int64) error {
+	subject := l.names.presenceSubject(rec.Topic)
+	sequence, err := publish(ctx, l.link.control, subject, presence{Version: recordVersion, Topic: rec.Topic}, 0,
+		natsjs.WithExpectLastSequencePerSubject(0))
+	switch {
+	case err == nil:
+		rec.Presence = sequence
+		return nil
+	case full(err):
+		return topicQuota(quota)
+	case !conflict(err):
+		return err
+	}
+	stream, err := l.link.js.Stream(ctx, l.names.presence)
+	if err != nil {
+		return err
+	}
+	m, err := stream.GetLastMsgForSubject(ctx, subject)
+	if err != nil {
+		return err
+	}
+	rec.Presence = m.Sequence
+	return nil
+}
+
+// presence is the message that counts for the topic quota.
+type presence struct {
+	Version int    `json:"v"`
+	Topic   string `json:"topic"`
+}
+
+// adopt takes over the stream that holds the topic's subject already: a bridge died, or the register was lost, after it
+// had been made. It must be the topic's own.
+func (l *Log) adopt(ctx context.Context, t *Topic, rec *topicRecord, limits tenant.Limits) error {
+	name, err := l.link.js.StreamNameBySubject(ctx, t.subject)
+	if err != nil {
+		return err
+	}
+	stream, err := l.link.js.Stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	config := stream.CachedInfo().Config
+	generation, ok := l.generationOf(name, t.name)
+	if !ok || config.Metadata[metaTopic] != t.name || config.Metadata[metaTenant] != l.tenant {
+		return reason.New(reason.InternalError, fmt.Sprintf("stream %s holds the subject of the topic and is not the topic's", name))
+	}
+	rec.Generation = generation
+	_, err = l.link.js.UpdateStream(ctx, updated(config, l.dedicatedStream(t.name, generation, limits)))
+	return err
+}
+
+// giveUp undoes a creation that was refused, and tells who waits for it.
+func (l *Log) giveUp(ctx context.Context, mine topicEntry, rec topicRecord, refused *reason.Error) {
+	rec.Generation = mine.Sequence
+	rec.Code, rec.Message = refused.Reason, refused.Message
+	entry := mine
+	var err error
+	if rec.Presence != 0 {
+		entry, err = l.register.write(ctx, rec.with(deleting), mine)
+	}
+	if err == nil {
+		err = l.release(ctx, entry, rec)
+	}
+	if err != nil {
+		l.log.Warn("creation not undone", zap.String("topic", rec.Topic), zap.Error(err))
+	}
+}
+
+func topicQuota(quota int64) *reason.Error {
+	return reason.New(reason.TopicQuota, fmt.Sprintf("the tenant has its %d topics", quota))
+}
+
+func storageQuota(quota int64) *reason.Error {
+	return reason.New(reason.StorageFull, fmt.Sprintf("the tenant's storage_bytes of %d is reserved", quota))
+}

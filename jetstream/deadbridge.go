@@ -1,0 +1,72 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weirmq/weir/jetstream/message"
+)
+
+// cleanUpAfter deletes the claims and consumers that a dead bridge left in any tenant.
+func (s *Store) cleanUpAfter(ctx context.Context, bridge string) error {
+	names := s.tenants.names()
+	for _, l := range s.open() {
+		names[l.tenant] = true
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		l, err := s.Tenant(ctx, name)
+		if err == nil {
+			err = l.cleanUpAfter(ctx, bridge)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Log) cleanUpAfter(ctx context.Context, bridge string) error {
+	errs := []error{l.sessions.releaseOf(ctx, bridge), l.deleteConsumers(ctx, l.names.errors, bridge)}
+	for _, t := range l.register.all() {
+		e, _, _ := t.look()
+		if e.Live && e.Value.Generation != 0 {
+			errs = append(errs, l.deleteConsumers(ctx, message.StreamName(l.tenant, t.name, e.Value.Generation), bridge))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Log) deleteConsumers(ctx context.Context, stream, bridge string) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	s, err := l.link.js.Stream(ctx, stream)
+	if errors.Is(err, natsjs.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if s.CachedInfo().State.Consumers == 0 && l.store.config.Replicas == 1 {
+		return nil
+	}
+	var dead []string
+	names := s.ConsumerNames(ctx)
+	for name := range names.Name() {
+		if ownedBy(bridge, name) {
+			dead = append(dead, name)
+		}
+	}
+	if err := names.Err(); err != nil && !errors.Is(err, natsjs.ErrEndOfData) {
+		return err
+	}
+	var errs []error
+	for _, name := range dead {
+		if err := s.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, natsjs.ErrConsumerNotFound) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

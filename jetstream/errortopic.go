@@ -1,0 +1,113 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/jetstream/reader"
+)
+
+// OwnErrors is the topic under which a client sees its own errors.
+const OwnErrors = "$debug/$error"
+
+// maxReports is how many reports may wait for their answer; more are dropped and counted.
+const maxReports = 1000
+
+// ErrorReport is one entry of the error topic, a JSON object as it is written.
+type ErrorReport struct {
+	Time       string `json:"time"` // RFC 3339 with nanoseconds
+	ClientID   string `json:"clientId"`
+	Code       string `json:"code"`
+	Message    string `json:"message"`
+	Packet     string `json:"packet,omitempty"`
+	Topic      string `json:"topic,omitempty"`
+	PacketID   uint16 `json:"packetId,omitempty"`
+	Suppressed int    `json:"suppressed,omitempty"`
+}
+
+// ReportError writes to the error topic of a client, in the background; it never blocks. Rate limiting is the caller's.
+func (l *Log) ReportError(user string, e ErrorReport) {
+	if l.reports.Add(1) > maxReports {
+		l.reports.Add(-1)
+		l.store.metrics.reportsDropped.Inc()
+		return
+	}
+	data, err := json.Marshal(e)
+	if err != nil {
+		l.reports.Add(-1)
+		l.log.Error("error report", zap.Error(err))
+		return
+	}
+	topic := errorTopics + message.Level(e.ClientID)
+	m := &message.Message{Topic: topic, Payload: data, User: user, QoS: 1}
+	l.link.shardOf(l.tenant, topic).publisher.Publish(l.names.errorSubject(e.ClientID), m, reported{l}, 0)
+}
+
+// reported takes the answers to error reports.
+type reported struct{ log *Log }
+
+// Published counts what was not stored.
+func (r reported) Published(_ uint64, result publisher.Result) {
+	r.log.reports.Add(-1)
+	if result.Outcome != publisher.Stored {
+		r.log.store.metrics.reportsDropped.Inc()
+		r.log.log.Debug("error report not stored", zap.Error(result.Err))
+	}
+}
+
+// errOtherUser hides the entries of a user who had the client identifier before.
+var errOtherUser = errors.New("the entry is of another user")
+
+// AttachErrors delivers the error topic to one subscription: of one client identifier and user with what was kept of its previous
+// connections, or with clientID "" of the whole tenant. A client sees its own under the topic OwnErrors.
+func (l *Log) AttachErrors(ctx context.Context, clientID, user string, sink reader.Sink) (Reader, error) {
+	name := "e" + strconv.FormatUint(l.store.deliveries.Add(1), 10)
+	a, err := l.reserve(ctx, attachmentKey{stream: l.names.errors, name: name})
+	if err != nil {
+		return nil, refusal(err, 0)
+	}
+	config := l.readerConfig(l.link.shardOf(l.tenant, clientID), l.names.errors, name)
+	if clientID != "" {
+		config.Start = reader.StartAll
+		config.Filter = l.names.errorSubject(clientID)
+		config.Decode = func(m *nats.Msg) (*message.Message, error) { return l.decodeOwn(m, user) }
+	}
+	r, err := reader.Open(ctx, config, sink)
+	if err != nil {
+		l.unreserve(a)
+		return nil, refusal(err, 0)
+	}
+	l.opened(a, r)
+	return a, nil
+}
+
+func (l *Log) decodeOwn(m *nats.Msg, user string) (*message.Message, error) {
+	decoded, err := l.decode(m)
+	if err != nil {
+		return nil, err
+	}
+	if decoded.User != user {
+		return nil, errOtherUser
+	}
+	decoded.Topic = OwnErrors
+	return decoded, nil
+}
+
+// Event announces that a client connected or disconnected (presence), in the background. kind is "connected" or
+// "disconnected", v becomes JSON. While NATS cannot be reached there is nobody to tell.
+func (l *Log) Event(kind, clientID string, v any) {
+	data, err := json.Marshal(v)
+	if err == nil {
+		err = l.link.nc.Publish(eventsPrefix+l.tenant+"."+kind+"."+message.Level(clientID), data)
+	}
+	if err != nil {
+		l.log.Debug("event not published", zap.String("kind", kind), zap.Error(err))
+	}
+}

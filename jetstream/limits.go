@@ -1,0 +1,160 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/tenant"
+)
+
+// limitRetry is when streams that could not be brought to the limits are tried again.
+const limitRetry = 5 * time.Second
+
+// SetLimits says which limits hold for a tenant from now on. The tenant's streams are brought to them in the background. A
+// tenant of which nothing was said has the default quotas.
+func (s *Store) SetLimits(name string, limits tenant.Limits) {
+	s.mu.Lock()
+	s.limits[name] = limits
+	o := s.logs[name]
+	s.mu.Unlock()
+	if o == nil {
+		return
+	}
+	select {
+	case <-o.done:
+		if o.err == nil {
+			o.log.setLimits(limits)
+		}
+	default:
+		// Being opened: newLog looks again when it has finished.
+	}
+}
+
+func (s *Store) limitsOf(name string) tenant.Limits {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if limits, ok := s.limits[name]; ok {
+		return limits
+	}
+	return tenant.Quotas{}.Resolve()
+}
+
+// Limits that hold for the tenant now.
+func (l *Log) Limits() tenant.Limits {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limits
+}
+
+func (l *Log) setLimits(limits tenant.Limits) {
+	l.mu.Lock()
+	l.limits = limits
+	l.mu.Unlock()
+	l.limitsChanged()
+}
+
+func (l *Log) limitsChanged() {
+	select {
+	case l.relimit <- struct{}{}:
+	default:
+	}
+}
+
+// keepLimits brings streams to the limits whenever these may have changed, until the store is closed.
+func (l *Log) keepLimits() {
+	var retry <-chan time.Time
+	for {
+		select {
+		case <-l.relimit:
+		case <-retry:
+		case <-l.store.ctx.Done():
+			return
+		}
+		retry = nil
+		if err := l.applyLimits(l.store.ctx); err != nil && l.store.ctx.Err() == nil {
+			l.log.Warn("limits not in force for every stream", zap.Error(err))
+			retry = time.After(limitRetry)
+		}
+	}
+}
+
+// applyLimits is done by every bridge, as each learns of new limits. All write the same.
+func (l *Log) applyLimits(ctx context.Context) error {
+	limits := l.Limits()
+	errs := []error{l.limitPresence(ctx, limits)}
+	for _, t := range l.register.all() {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := l.limitTopic(ctx, t, limits); err != nil {
+			errs = append(errs, fmt.Errorf("topic %q: %w", t.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Log) limitPresence(ctx context.Context, limits tenant.Limits) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	stream, err := l.link.js.Stream(ctx, l.names.presence)
+	if err != nil {
+		return err
+	}
+	config := stream.CachedInfo().Config
+	if config.MaxMsgs == bounded(limits.Topics) {
+		return nil
+	}
+	config.MaxMsgs = bounded(limits.Topics)
+	_, err = l.link.js.UpdateStream(ctx, config)
+	return err
+}
+
+// limitTopic updates the stream and then says so in the register, so that a stream which was not updated is seen as such.
+func (l *Log) limitTopic(ctx context.Context, t *Topic, limits tenant.Limits) error {
+	if e, _, _ := t.look(); !e.Live || e.Value.State != live || e.Value.hasLimits(limits) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, mendTimeout)
+	defer cancel()
+	select {
+	case t.work <- struct{}{}:
+		defer func() { <-t.work }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	e, _, _ := t.look()
+	if !e.Live || e.Value.State != live || e.Value.hasLimits(limits) {
+		return nil
+	}
+	stream, err := l.link.js.Stream(ctx, message.StreamName(l.tenant, t.name, e.Value.Generation))
+	if errors.Is(err, natsjs.ErrStreamNotFound) {
+		return nil // made again with the new limits, by whoever needs it
+	}
+	if err != nil {
+		return err
+	}
+	config := stream.CachedInfo().Config
+	if config.Metadata[metaTopic] != t.name || config.Metadata[metaTenant] != l.tenant {
+		return fmt.Errorf("stream %s is not the topic's", config.Name)
+	}
+	if _, err := l.link.js.UpdateStream(ctx, updated(config, l.dedicatedStream(t.name, e.Value.Generation, limits))); err != nil {
+		return refusal(err, bounded(limits.BacklogBytes))
+	}
+	_, err = l.register.write(ctx, e.Value.withLimits(limits), e)
+	if conflict(err) {
+		return nil // another bridge did the same, or the topic is no longer live
+	}
+	return err
+}
+
+// updated is the stream that there is, with the limits it ought to have.
+func updated(have, want natsjs.StreamConfig) natsjs.StreamConfig {
+	have.MaxBytes, have.MaxMsgs, have.MaxAge = want.MaxBytes, want.MaxMsgs, want.MaxAge
+	return have
+}

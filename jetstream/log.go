@@ -1,0 +1,173 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/weirmq/weir/tenant"
+)
+
+// maxCreations is how many topics of a tenant this bridge makes at a time. JetStream orders all creations of a system, and
+// drops every request that waits when too many do.
+const maxCreations = 4
+
+// Log is the message log of one tenant.
+type Log struct {
+	// immutable
+	store     *Store
+	tenant    string
+	names     names
+	link      *link
+	log       *zap.Logger
+	register  *register
+	sessions  *sessions
+	creations chan struct{} // slots
+	relimit   chan struct{} // wakes the goroutine that brings streams to the limits; never closed
+	reports   atomic.Int64  // error reports whose answer is to come
+
+	mu            sync.Mutex
+	limits        tenant.Limits
+	attachments   map[attachmentKey]*attachment
+	subscriptions []*nats.Subscription
+}
+
+// newLog opens the log of a tenant: its streams exist and its copies are complete when it returns.
+func (s *Store) newLog(ctx context.Context, name string) (_ *Log, err error) {
+	if !s.own.nc.IsConnected() {
+		return nil, nats.ErrDisconnected
+	}
+	if err := s.lease.wait(ctx); err != nil {
+		return nil, err
+	}
+	l := &Log{
+		store:       s,
+		tenant:      name,
+		names:       namesOf(name),
+		link:        s.own,
+		log:         s.config.Log.With(zap.String("tenant", name)),
+		creations:   make(chan struct{}, maxCreations),
+		relimit:     make(chan struct{}, 1),
+		limits:      s.limitsOf(name),
+		attachments: make(map[attachmentKey]*attachment),
+	}
+	if !s.config.Shared {
+		if l.link, err = s.dial(name, s.config.Shards); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.ensureStreams(ctx); err != nil {
+		return nil, errors.Join(err, l.disconnect(ctx))
+	}
+	l.register = startRegister(l)
+	l.sessions = startSessions(l)
+	if err := l.start(ctx); err != nil {
+		return nil, errors.Join(err, l.stop(ctx))
+	}
+	return l, nil
+}
+
+// ensureStreams makes the tenant's internal streams where they do not exist.
+func (l *Log) ensureStreams(ctx context.Context) error {
+	for _, config := range []natsjs.StreamConfig{
+		l.registerStream(), l.presenceStream(l.Limits()), l.sessionStream(), l.errorStream(),
+	} {
+		if err := ensureStream(ctx, l.link.js, config); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start waits for the copies and begins to answer others.
+func (l *Log) start(ctx context.Context) error {
+	if err := l.register.copy.WaitSynced(ctx); err != nil {
+		return err
+	}
+	if err := l.sessions.copy.WaitSynced(ctx); err != nil {
+		return err
+	}
+	if err := l.listen(); err != nil {
+		return err
+	}
+	for _, f := range []func(){l.clean, l.keepLimits, l.sessions.reconcile} {
+		if !l.store.spawn(f) {
+			return errStopping
+		}
+	}
+	l.limitsChanged()
+	return nil
+}
+
+// stop ends what start and newLog have begun, except for goroutines of the store.
+func (l *Log) stop(ctx context.Context) error {
+	l.mu.Lock()
+	subscriptions := l.subscriptions
+	l.subscriptions = nil
+	l.mu.Unlock()
+	for _, sub := range subscriptions {
+		_ = sub.Unsubscribe() // fails only where the connection is closed
+	}
+	l.register.copy.Close()
+	l.sessions.copy.Close()
+	l.sessions.wg.Wait()
+	return l.disconnect(ctx)
+}
+
+func (l *Log) disconnect(ctx context.Context) error {
+	if l.link == l.store.own {
+		return nil
+	}
+	return l.link.close(ctx)
+}
+
+// close deletes this bridge's consumers and claims and ends the log.
+func (l *Log) close(ctx context.Context) error {
+	var errs []error
+	for _, a := range l.open() {
+		errs = append(errs, a.Close(ctx))
+	}
+	l.sessions.releaseAll(ctx)
+	errs = append(errs, l.stop(ctx))
+	return errors.Join(errs...)
+}
+
+// open returns the attachments that are open.
+func (l *Log) open() []*attachment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []*attachment
+	for _, a := range l.attachments {
+		if a.Reader != nil {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// Lookup returns the topic where this bridge knows it already, else nil. It does no I/O and is safe in the path
+// of every message.
+func (l *Log) Lookup(name []byte) *Topic {
+	l.register.mu.RLock()
+	t := l.register.topics[string(name)]
+	l.register.mu.RUnlock()
+	if t == nil || !t.exists.Load() {
+		return nil
+	}
+	return t
+}
+
+// Topic returns the topic and creates it where it does not exist. It waits for JetStream. Errors are
+// *reason.Error: topic_quota, storage_full, nats_unavailable.
+func (l *Log) Topic(ctx context.Context, name string) (*Topic, error) {
+	t := l.register.topic(name)
+	if err := t.ready(ctx, false); err != nil {
+		return nil, err
+	}
+	return t, nil
+}

@@ -1,0 +1,70 @@
+package jetstream
+
+import (
+	"strings"
+
+	"github.com/weirmq/weir/jetstream/message"
+)
+
+// names are the subjects and streams of a tenant's own records.
+type names struct {
+	tenant   string
+	register string // stream
+	presence string // stream
+	sessions string // stream
+	errors   string // stream
+}
+
+func namesOf(tenant string) names {
+	return names{
+		tenant:   tenant,
+		register: message.InternalStream(tenant, "register"),
+		presence: message.InternalStream(tenant, "topics"),
+		sessions: message.InternalStream(tenant, "sessions"),
+		errors:   message.InternalStream(tenant, "errors"),
+	}
+}
+
+func (n names) subject(what string) string { return "mqtt-sys." + n.tenant + "." + what }
+
+func (n names) topicSubject(topic string) string {
+	return n.subject("register.topic." + message.Hash(topic))
+}
+
+func (n names) presenceSubject(topic string) string {
+	return n.subject("topics." + message.Hash(topic))
+}
+
+func (n names) clientSubject(clientID string) string {
+	return n.subject("sessions.client." + message.Hash(clientID))
+}
+
+// positionSubject is where a bridge writes its own position in one of the followed streams.
+func (n names) positionSubject(what, bridge string) string {
+	return n.subject(what + ".position." + bridge)
+}
+
+func isPosition(subject string) bool { return strings.Contains(subject, ".position.") }
+
+// The error topics, the last level of which is the client identifier.
+const errorTopics = "$debug/$error/"
+
+func (n names) errorSubject(clientID string) string {
+	return message.Subject(n.tenant, errorTopics+message.Level(clientID))
+}
+
+func (n names) errorSubjects() string {
+	return strings.TrimSuffix(message.Subject(n.tenant, errorTopics+"x"), "x") + "*"
+}
+
+// Subjects between bridges and to native services, and what is in Weir's own account.
+const (
+	takeoverPrefix = "weir.takeover."
+	eventsPrefix   = "weir.events."
+	deliverPrefix  = "weir.deliver."
+	drainPrefix    = "weir.drain."
+	queueGroup     = "weir"
+	leaseStream    = "weir-bridges"
+	leasePrefix    = "weir.bridges."
+	tenantBucket   = "weir-tenants"
+)

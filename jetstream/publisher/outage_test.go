@@ -1,0 +1,268 @@
+package publisher_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/weirmq/weir/jetstream/embedded"
+	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/reason"
+)
+
+// remote is a server that can be stopped and started on the same directory and address, and a connection to it over
+// TCP.
+type remote struct {
+	dir, addr string
+	server    *embedded.Server
+	nc        *nats.Conn
+	js        natsjs.JetStream
+	lost      chan struct{} // one for each connection that ended
+	back      chan struct{} // one for each that came after another
+}
+
+func (r *remote) start(t *testing.T) {
+	t.Helper()
+	s, err := embedded.Start(embedded.Config{DataDir: r.dir, Addr: r.addr, Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AddTenant(tenant); err != nil {
+		t.Fatal(err)
+	}
+	r.server, r.addr = s, s.Addr().String()
+}
+
+func (r *remote) stop(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.server.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func startRemote(t *testing.T) *remote {
+	t.Helper()
+	r := &remote{dir: t.TempDir(), addr: "127.0.0.1:0", lost: make(chan struct{}, 100), back: make(chan struct{}, 100)}
+	r.start(t)
+	t.Cleanup(func() { r.stop(t) })
+	login, err := embedded.Login(r.dir, tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.nc, err = nats.Connect("nats://"+r.addr, login, nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
+		nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0), nats.IgnoreAuthErrorAbort(),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { r.lost <- struct{}{} }),
+		nats.ReconnectHandler(func(*nats.Conn) { r.back <- struct{}{} }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.nc.Close)
+	if r.js, err = natsjs.New(r.nc); err != nil {
+		t.Fatal(err)
+	}
+	makeStream(t, r.js, natsjs.StreamConfig{Name: "S", Subjects: []string{"kept.>"}})
+	return r
+}
+
+func TestConnectionLost(t *testing.T) {
+	r := startRemote(t)
+	unanswered(t, r.nc, "silence")
+	p := newPublisher(t, r.nc, publisher.Config{})
+	defer closePublisher(t, p)
+	done := make(answers, 10)
+	p.Publish("silence", text(""), done, 1)
+	if err := r.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	r.stop(t)
+	// Known at once that its answer cannot come any more.
+	done.expect(t, 1, publisher.Unknown, reason.PublishUnknown)
+	<-r.lost
+	// What comes now waits for the server, in order.
+	for i := range uint64(5) {
+		p.Publish("kept.a", text(fmt.Sprint(i)), done, i)
+	}
+	r.start(t)
+	for i := range uint64(5) {
+		done.expect(t, i, publisher.Stored, "")
+	}
+	stream, err := r.js.Stream(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(5) {
+		m, err := stream.GetMsg(t.Context(), i+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(m.Data) != fmt.Sprint(i) {
+			t.Errorf("message %d is %q", i+1, m.Data)
+		}
+	}
+}
+
+func TestConnectionDownTooLong(t *testing.T) {
+	r := startRemote(t)
+	p := newPublisher(t, r.nc, publisher.Config{Timeout: 300 * time.Millisecond})
+	defer closePublisher(t, p)
+	r.stop(t)
+	<-r.lost
+	done := make(answers, 10)
+	begun := time.Now()
+	p.Publish("kept.a", text(""), done, 1)
+	p.Publish("kept.a", text(""), done, 1)
+	done.expect(t, 1, publisher.Unknown, reason.PublishUnknown)
+	if after := time.Since(begun); after < 300*time.Millisecond {
+		t.Errorf("given up after %v", after)
+	}
+	done.expect(t, 1, publisher.Unknown, reason.PublishUnknown)
+	r.start(t)
+	p.Publish("kept.a", text(""), done, 2)
+	done.expect(t, 2, publisher.Stored, "")
+	stream, err := r.js.Stream(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := stream.CachedInfo().State.Msgs; n != 1 {
+		t.Errorf("%d messages are stored instead of 1", n)
+	}
+}
+
+func TestClosedConnection(t *testing.T) {
+	s := startServer(t)
+	nc, _ := dial(t, s)
+	p := newPublisher(t, nc, publisher.Config{Timeout: 300 * time.Millisecond})
+	nc.Close()
+	done := make(answers, 1)
+	p.Publish("a", text(""), done, 1)
+	done.expect(t, 1, publisher.Unknown, reason.PublishUnknown)
+	closePublisher(t, p)
+}
+
+// client publishes numbers in order with a window, and does what an MQTT client and its bridge do together after
+// an Unknown: nothing more on this connection, and all that was not confirmed again on the next.
+type client struct {
+	publisher *publisher.Publisher
+	subject   string
+	confirmed uint64 // numbers up to here
+	progress  func()
+
+	mu   sync.Mutex
+	dead bool // an Unknown came
+	open int  // publishes without an answer
+	high uint64
+	wake chan struct{}
+}
+
+func (c *client) Published(token uint64, r publisher.Result) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open--
+	if r.Outcome == publisher.Stored && !c.dead {
+		c.high = max(c.high, token)
+	}
+	if r.Outcome != publisher.Stored {
+		c.dead = true
+	}
+	c.progress()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// connection publishes from where the last one ended until it dies or all is confirmed.
+func (c *client) connection(upTo uint64) {
+	c.dead, c.open, c.high, c.wake = false, 0, c.confirmed, make(chan struct{}, 1)
+	next := c.confirmed + 1
+	c.mu.Lock()
+	for {
+		for !c.dead && c.open < 32 && next <= upTo {
+			c.open++
+			payload := binary.BigEndian.AppendUint64(nil, next)
+			c.publisher.Publish(c.subject, &message.Message{QoS: 1, Payload: payload}, c, next)
+			next++
+		}
+		if c.open == 0 {
+			break
+		}
+		c.mu.Unlock()
+		<-c.wake
+		c.mu.Lock()
+	}
+	c.confirmed = c.high
+	c.mu.Unlock()
+}
+
+// Connections break under load. Whoever stops at an Unknown and sends everything unconfirmed again has everything stored,
+// and nothing before something earlier.
+func TestOrderThroughOutages(t *testing.T) {
+	r := startRemote(t)
+	p := newPublisher(t, r.nc, publisher.Config{})
+	const clients, count, cuts = 6, 2000, 12
+	var total atomic.Int64
+	step := make(chan struct{}, clients*count*cuts/500)
+	progress := func() {
+		if total.Add(1)%500 == 0 {
+			step <- struct{}{}
+		}
+	}
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			c := &client{publisher: p, subject: fmt.Sprintf("kept.%d", i), progress: progress}
+			for c.confirmed < count {
+				c.connection(count)
+			}
+		})
+	}
+	stream, err := r.js.Stream(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Go(func() {
+		for range cuts {
+			<-step
+			if err := r.nc.ForceReconnect(); err != nil {
+				t.Error(err)
+			}
+			<-r.lost
+			<-r.back
+		}
+	})
+	wg.Wait()
+	closePublisher(t, p)
+	info, err := stream.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d messages for %d numbers", info.State.Msgs, clients*count)
+	last := make(map[string]uint64)
+	for seq := range info.State.LastSeq {
+		m, err := stream.GetMsg(t.Context(), seq+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := binary.BigEndian.Uint64(m.Data)
+		if n > last[m.Subject]+1 {
+			t.Fatalf("%s: %d is stored after %d", m.Subject, n, last[m.Subject])
+		}
+		last[m.Subject] = max(last[m.Subject], n)
+	}
+	for subject, n := range last {
+		if n != count {
+			t.Errorf("%s ends with %d", subject, n)
+		}
+	}
+}

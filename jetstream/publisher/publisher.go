@@ -1,0 +1,257 @@
+// Package publisher stores messages in JetStream with many publishes in flight and one answer for each.
+//
+// Each publish takes a slot. The slot's number is the last token of the reply subject, so answers are matched by
+// number and never by the order in which they come: with replicas, refusals overtake earlier successes. Slots are used
+// again, the last freed first, which keeps the set of reply subjects small enough for the server's routing cache. A
+// slot whose answer never came changes its number, so that a late answer finds nobody.
+//
+// While the connection is down nothing is sent, and what was sent is answered Unknown at once. What comes in the
+// meantime waits, in order, and is sent when the connection is back; when the first of it has waited for
+// Config.Timeout, all that waits is answered Unknown. So whoever publishes nothing more after an Unknown never has
+// a later message stored without an earlier one on the same publisher.
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/reason"
+)
+
+// Outcome is what became of one publish.
+type Outcome byte
+
+// The outcomes. Unknown means that the message may or may not be stored.
+const (
+	Stored Outcome = iota
+	Refused
+	NoStream
+	Unknown
+)
+
+// Result is the answer to one publish. Err is nil for Stored, and a *reason.Error for the others (backlog_full,
+// storage_full, message_too_large, …).
+type Result struct {
+	Outcome Outcome
+	Err     error
+}
+
+// Done takes answers. Published is called exactly once for every publish that was accepted, on a goroutine of
+// the publisher, and must not block.
+type Done interface {
+	Published(token uint64, r Result)
+}
+
+// Config of a publisher. The zero value of each field but Metrics takes the default.
+type Config struct {
+	// Timeout after which an outcome is unknown; the check comes every twentieth of it. Default 10 s.
+	Timeout time.Duration
+	// MaxPending and MaxBytes are what Wait lets be under way, in messages and in bytes of payload. Default 8,192 and
+	// 64 MiB.
+	MaxPending int
+	MaxBytes   int
+	Metrics    *Metrics // required; shared by all publishers
+}
+
+func (c Config) withDefaults() Config {
+	if c.Timeout == 0 {
+		c.Timeout = 10 * time.Second
+	}
+	if c.MaxPending == 0 {
+		c.MaxPending = 8192
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = 64 << 20
+	}
+	return c
+}
+
+// Publisher publishes over one NATS connection. It is safe for concurrent use.
+type Publisher struct {
+	// immutable
+	config   Config
+	nc       *nats.Conn
+	sub      *nats.Subscription
+	status   chan nats.Status
+	start    time.Time
+	wake     chan struct{} // holds one signal to run; never closed
+	stop     chan struct{} // closed by Close
+	gone     chan struct{} // closed by run when it ends
+	answered chan struct{} // closed by nc after the last call of answer
+
+	mu      sync.Mutex
+	slots   slots
+	state   state
+	epoch   uint64  // reconnects of nc up to which nothing is lost without run knowing
+	parked  []*slot // not sent, in order
+	decided []*slot // refused without an answer; run tells them
+	wire    wire
+	room    chan struct{} // not nil while somebody waits in Wait; closed when there is room
+	idle    chan struct{} // not nil once Close has begun; closed when nothing is under way
+	closed  bool          // Close has ended
+}
+
+// state of the connection as far as run has dealt with it.
+type state byte
+
+const (
+	open    state = iota // publishes are sent
+	failing              // the connection was lost: publishes are parked and become Unknown with all that is under way
+	waiting              // publishes are parked until the connection is back
+)
+
+// New returns a publisher on nc, which stays the caller's. nc must be made with ReconnectBufSize(-1).
+func New(nc *nats.Conn, config Config) (*Publisher, error) {
+	p := &Publisher{
+		config:   config.withDefaults(),
+		nc:       nc,
+		start:    time.Now(),
+		wake:     make(chan struct{}, 1),
+		stop:     make(chan struct{}),
+		gone:     make(chan struct{}),
+		answered: make(chan struct{}),
+		state:    waiting, // run opens it
+		status:   nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED),
+	}
+	p.slots.inbox = nc.NewInbox() + "."
+	sub, err := nc.Subscribe(p.slots.inbox+"*", p.answer)
+	if err != nil {
+		nc.RemoveStatusListener(p.status)
+		return nil, fmt.Errorf("publisher: subscribe to answers: %w", err)
+	}
+	sub.SetClosedHandler(func(string) { close(p.answered) })
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		nc.RemoveStatusListener(p.status)
+		return nil, errors.Join(fmt.Errorf("publisher: limits of the answers: %w", err), sub.Unsubscribe())
+	}
+	p.sub = sub
+	p.settle()
+	go p.run()
+	return p, nil
+}
+
+// Publish stores m under subject, in the background, and answers to done with token. It never waits for an answer, so it
+// may be called with locks that Published takes. Messages of one goroutine to one subject are stored in the order of
+// the calls. m and its bytes must stay as they are until the answer. Once Close has returned, it does nothing.
+func (p *Publisher) Publish(subject string, m *message.Message, done Done, token uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	s := p.slots.take()
+	s.subject, s.message, s.done, s.token = subject, m, done, token
+	s.begun = time.Since(p.start)
+	p.slots.bytes += len(m.Payload)
+	p.send(s)
+}
+
+// send writes a publish to the connection, or parks it where that is down. The caller holds mu.
+func (p *Publisher) send(s *slot) {
+	if p.state == open && p.nc.Stats().Reconnects != p.epoch {
+		// Lost and back, and run has not yet told those whose answers were lost with it.
+		p.state = failing
+		p.signal()
+	}
+	if p.state != open {
+		s.state = parked
+		p.parked = append(p.parked, s)
+		return
+	}
+	s.state = sent
+	err := p.wire.publish(p.nc, s)
+	switch {
+	case err == nil:
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed),
+		errors.Is(err, nats.ErrConnectionDraining):
+		p.state = failing
+		s.state = parked
+		p.parked = append(p.parked, s)
+		p.signal()
+	case errors.Is(err, nats.ErrMaxPayload):
+		p.decide(s, tooLarge)
+	case errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrHeadersNotSupported):
+		p.decide(s, refused(reason.InternalError, err.Error()))
+	default:
+		// A part may have been written: the answer, the end of the connection or the timeout tells.
+	}
+}
+
+// decide refuses a publish that was not sent. The caller holds mu.
+func (p *Publisher) decide(s *slot, r Result) {
+	s.state, s.result = decided, r
+	p.decided = append(p.decided, s)
+	p.signal()
+}
+
+// signal wakes run.
+func (p *Publisher) signal() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Wait returns once fewer messages and bytes are under way than the configuration allows. Callers that Wait before
+// they Publish keep what is under way below that limit plus one message each.
+func (p *Publisher) Wait(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		if p.hasRoom() {
+			p.mu.Unlock()
+			return nil
+		}
+		if p.room == nil {
+			p.room = make(chan struct{})
+		}
+		room := p.room
+		p.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (p *Publisher) hasRoom() bool {
+	return p.slots.busy < p.config.MaxPending && p.slots.bytes < p.config.MaxBytes
+}
+
+// Close waits until every publish is answered, or until ctx ends and the rest is answered Unknown, and stops. It
+// returns after the last call of Published. It is called once, and must not be called from Published.
+func (p *Publisher) Close(ctx context.Context) error {
+	p.mu.Lock()
+	idle := make(chan struct{})
+	p.idle = idle
+	if p.slots.busy == 0 {
+		close(idle)
+	}
+	p.mu.Unlock()
+	var err error
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	close(p.stop)
+	<-p.gone
+	return err
+}
+
+// reply is the subject for the answer to one use of a slot.
+func reply(inbox string, index, generation uint32) string {
+	return inbox + strconv.FormatUint(uint64(generation)<<32|uint64(index), 36)
+}
+
+func parseReply(token string) (index, generation uint32, ok bool) {
+	n, err := strconv.ParseUint(token, 36, 64)
+	return uint32(n), uint32(n >> 32), err == nil
+}

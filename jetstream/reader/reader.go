@@ -1,0 +1,262 @@
+// Package reader delivers one stream to one bridge: in stream order, each message once, through restarts of the
+// server, gaps and deleted consumers.
+//
+// A reader is one durable push consumer with explicit acknowledgements. Its subscription's goroutine takes the
+// deliveries and hands them to the sink; a second goroutine, the keeper, does whatever waits for the server: it writes
+// acknowledgements in batches, watches the heartbeats, resets the consumer and makes it again where it is gone.
+package reader
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/weirmq/weir/jetstream/message"
+)
+
+// Delivery is one message of the stream.
+type Delivery struct {
+	*message.Message
+	Stream   string // its name; a topic whose stream was replaced counts its sequences anew
+	Sequence uint64 // in the stream
+	Pending  uint64 // messages in the stream for this consumer after this one
+	Size     int    // bytes that it occupies here: subject, headers and payload
+	Reply    string // where its acknowledgement goes
+}
+
+// Sink takes the deliveries of one reader, on one goroutine at a time, and must not block.
+type Sink interface {
+	// Deliver hands over the next message, with a sequence higher than all before of the same stream. It reports
+	// false where the sink has no room: the reader then forgets the message unacknowledged and delivers it again,
+	// in order, after Resume.
+	Deliver(d Delivery) bool
+	// Lost tells that n messages that this reader had not acknowledged are gone from the stream because the
+	// stream or the consumer was deleted by hand.
+	Lost(n uint64)
+}
+
+// Start is the first message of a new consumer.
+type Start byte
+
+// The starts: after the newest message of the stream, at Config.From, or with the oldest message kept.
+const (
+	StartNew Start = iota
+	StartSequence
+	StartAll
+)
+
+// The consumer's fixed settings. Redelivery is never left to the server's timer, hence the long ackWait.
+const (
+	ackWait           = 24 * time.Hour
+	maxAckPending     = 256
+	heartbeat         = 5 * time.Second
+	inactiveThreshold = 10 * time.Minute
+)
+
+// Config says what to read and how. All fields but Filter, From and Reattach are required.
+type Config struct {
+	// Conn carries deliveries and acknowledgements; it reconnects for ever and does not buffer meanwhile.
+	Conn *nats.Conn
+	// JetStream is the API of the same account, on the same connection or another.
+	JetStream natsjs.JetStream
+	Stream    string
+	Durable   string // name of the consumer, this bridge's own
+	Deliver   string // deliver subject, literal, this consumer's own
+	Filter    string // subject within the stream; empty: all of it
+	Start     Start
+	From      uint64 // first stream sequence, for StartSequence
+	Replicas  int    // as the stream's
+	// Decode turns what lies in the stream into a message; Stored is filled in by the reader. A message that it
+	// refuses is acknowledged, counted as bad_subject and not delivered.
+	Decode func(m *nats.Msg) (*message.Message, error)
+	// Reattach names the stream that holds the topic now, and makes one where there is none. It is asked before
+	// and after a lost consumer is made again. Nil: the stream stays the one named above.
+	Reattach func(ctx context.Context) (stream string, err error)
+	Log      *zap.Logger
+	Metrics  *Metrics
+}
+
+// Attached is what the owner of a sink holds on to: its reader.
+type Attached interface {
+	// Ack acknowledges one delivery. Acknowledgements are collected and written together. It does no I/O.
+	Ack(d Delivery)
+	// Discard forgets every delivery with a sequence above after, unacknowledged, and stops delivering. They come
+	// again after Resume. It does no I/O.
+	Discard(after uint64)
+	// Resume delivers again what Deliver had no room for, or what was discarded.
+	Resume()
+	// Close stops the deliveries and deletes the consumer; after it returns the sink is not called any more. It must
+	// not be called from the sink.
+	Close(ctx context.Context) error
+}
+
+// Reader is one consumer and its place in the stream.
+type Reader struct {
+	// Immutable.
+	cfg    Config
+	sink   Sink
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	sub    *nats.Subscription
+	wake   chan struct{} // holds one token; never closed
+	gone   chan *nats.Msg
+	deaths *nats.Subscription
+	status chan nats.Status // closed by Conn.RemoveStatusListener
+	keeper sync.WaitGroup
+
+	// Owned by the keeper.
+	probed time.Time // when an acknowledgement last asked for an answer
+
+	// calls is held while the sink is called, and taken before mu.
+	calls sync.Mutex
+
+	mu sync.Mutex
+	position
+	acks   []string  // replies not written yet
+	spare  []string  // the previous acks, for reuse; owned by the keeper between two calls of flush
+	heard  time.Time // last sign of life of the consumer
+	cause  cause     // why the consumer must be reset; none: it need not
+	lost   bool      // the consumer is gone, or may be: look before resetting
+	closed bool
+}
+
+var _ Attached = (*Reader)(nil)
+
+// Open makes the consumer and returns when it exists. The sink may be called before that.
+func Open(ctx context.Context, cfg Config, sink Sink) (*Reader, error) {
+	r := &Reader{
+		cfg: cfg, sink: sink,
+		wake:  make(chan struct{}, 1),
+		gone:  make(chan *nats.Msg, 4),
+		heard: time.Now(),
+	}
+	r.stream = cfg.Stream
+	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := r.connect(ctx); err != nil {
+		return nil, errors.Join(err, r.unsubscribe())
+	}
+	cfg.Metrics.add(r)
+	r.keeper.Go(r.keep)
+	return r, nil
+}
+
+// connect subscribes first, so that the consumer finds somebody listening.
+func (r *Reader) connect(ctx context.Context) (err error) {
+	if r.sub, err = r.cfg.Conn.Subscribe(r.cfg.Deliver, r.receive); err != nil {
+		return err
+	}
+	if err = r.sub.SetPendingLimits(-1, -1); err != nil {
+		return err
+	}
+	if err = r.watch(r.cfg.Stream); err != nil {
+		return err
+	}
+	r.status = r.cfg.Conn.StatusChanged(nats.CONNECTED)
+	policy := map[Start]natsjs.DeliverPolicy{
+		StartNew: natsjs.DeliverNewPolicy, StartSequence: natsjs.DeliverByStartSequencePolicy, StartAll: natsjs.DeliverAllPolicy,
+	}[r.cfg.Start]
+	info, err := r.create(ctx, r.cfg.Stream, policy, r.cfg.From)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	// The consumer starts right after its ack floor, and nothing can have been acknowledged before the sink knew.
+	r.origin = info.AckFloor.Stream
+	r.high = max(r.high, r.origin)
+	return nil
+}
+
+// create makes the consumer. The name is this bridge's own, so one that is there with other settings is a remnant.
+func (r *Reader) create(ctx context.Context, stream string, policy natsjs.DeliverPolicy, from uint64) (*natsjs.ConsumerInfo, error) {
+	cfg := natsjs.ConsumerConfig{
+		Durable:           r.cfg.Durable,
+		DeliverSubject:    r.cfg.Deliver,
+		DeliverPolicy:     policy,
+		AckPolicy:         natsjs.AckExplicitPolicy,
+		AckWait:           ackWait,
+		MaxDeliver:        -1,
+		FilterSubject:     r.cfg.Filter,
+		MaxAckPending:     maxAckPending,
+		IdleHeartbeat:     heartbeat,
+		InactiveThreshold: inactiveThreshold,
+		Replicas:          r.cfg.Replicas,
+	}
+	if policy == natsjs.DeliverByStartSequencePolicy {
+		cfg.OptStartSeq = max(from, 1)
+	}
+	c, err := r.cfg.JetStream.CreatePushConsumer(ctx, stream, cfg)
+	if errors.Is(err, natsjs.ErrConsumerExists) {
+		if err = r.cfg.JetStream.DeleteConsumer(ctx, stream, r.cfg.Durable); err == nil {
+			c, err = r.cfg.JetStream.CreatePushConsumer(ctx, stream, cfg)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.CachedInfo(), nil
+}
+
+// watch listens for the advisory that the consumer was deleted, by itself or with its stream.
+func (r *Reader) watch(stream string) error {
+	if r.deaths != nil {
+		if err := r.deaths.Unsubscribe(); err != nil {
+			return err
+		}
+	}
+	var err error
+	r.deaths, err = r.cfg.Conn.ChanSubscribe("$JS.EVENT.ADVISORY.CONSUMER.DELETED."+stream+"."+r.cfg.Durable, r.gone)
+	return err
+}
+
+// Close stops the deliveries and deletes the consumer; after it returns the sink is not called any more. It must
+// not be called from the sink.
+func (r *Reader) Close(ctx context.Context) error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
+	r.closed = true
+	stream := r.stream
+	r.mu.Unlock()
+	r.cancel()
+	r.keeper.Wait()
+	r.calls.Lock()   // a delivery under way ends first, and none follows
+	r.calls.Unlock() //nolint:staticcheck // it is the wait that counts
+	r.cfg.Metrics.remove(r)
+	r.flush()
+	err := r.unsubscribe()
+	if derr := r.cfg.JetStream.DeleteConsumer(ctx, stream, r.cfg.Durable); !missing(derr) {
+		err = errors.Join(err, derr)
+	}
+	return err
+}
+
+// unsubscribe gives back what connect took on the connection.
+func (r *Reader) unsubscribe() error {
+	r.cancel()
+	if r.status != nil {
+		r.cfg.Conn.RemoveStatusListener(r.status)
+	}
+	var errs []error
+	for _, s := range []*nats.Subscription{r.sub, r.deaths} {
+		if s == nil {
+			continue
+		}
+		if err := s.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// missing tells whether the error says that a consumer or its stream does not exist.
+func missing(err error) bool {
+	return errors.Is(err, natsjs.ErrConsumerNotFound) || errors.Is(err, natsjs.ErrStreamNotFound)
+}

@@ -1,0 +1,130 @@
+package reader
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Headers and status codes of what a consumer sends besides messages.
+const (
+	statusHeader       = "Status"
+	lastConsumerHeader = "Nats-Last-Consumer"
+	statusHeartbeat    = "100"
+	statusNoResponders = "503"
+)
+
+// receive is the subscription's callback: deliveries, heartbeats and the answers to acknowledgements, in the
+// order in which the server sent them.
+func (r *Reader) receive(m *nats.Msg) {
+	p, ok := parseReply(m.Reply)
+	if !ok {
+		r.control(m)
+		return
+	}
+	r.calls.Lock()
+	defer r.calls.Unlock()
+	if !r.accept(m, p) {
+		return
+	}
+	decoded, err := r.cfg.Decode(m)
+	if err != nil {
+		r.cfg.Metrics.badSubject()
+		r.Ack(Delivery{Sequence: p.stream, Reply: m.Reply})
+		return
+	}
+	decoded.Stored = p.stored
+	d := Delivery{Message: decoded, Sequence: p.stream, Pending: p.pending, Size: m.Size(), Reply: m.Reply}
+	r.mu.Lock()
+	if r.closed || r.high != p.stream { // discarded meanwhile
+		r.mu.Unlock()
+		return
+	}
+	d.Stream = r.stream
+	resumes := r.resumes
+	r.mu.Unlock()
+	if r.sink.Deliver(d) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(p.stream - 1)
+	r.paused = true
+	if r.resumes != resumes { // the room came before this note of its lack
+		r.paused = false
+		r.reset(causeResume)
+	}
+}
+
+// accept tells whether the message is the next one for the sink.
+func (r *Reader) accept(m *nats.Msg, p place) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.heard = time.Now()
+	if r.closed || r.paused || r.adrift {
+		return false
+	}
+	// Consumer sequence 1 is always a new beginning: from the ack floor, so nothing of what follows can be missing.
+	if p.consumer == 1 {
+		r.syncing, r.last = false, 0
+	}
+	if r.syncing {
+		return false
+	}
+	if p.consumer != r.last+1 {
+		r.reset(causeGap)
+		return false
+	}
+	r.last = p.consumer
+	r.pending = p.pending
+	if p.stream > r.high {
+		r.hand(p.stream)
+		return true
+	}
+	// Already with the sink. Its acknowledgement, where it came, was lost or came before the server had delivered
+	// again, and then it does not count.
+	if !r.isOpen(p.stream) {
+		r.acknowledge(m.Reply)
+	}
+	return false
+}
+
+// control takes heartbeats and the answers to acknowledgements.
+func (r *Reader) control(m *nats.Msg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch m.Header.Get(statusHeader) {
+	case statusHeartbeat:
+		r.heard = time.Now()
+		told, err := strconv.ParseUint(m.Header.Get(lastConsumerHeader), 10, 64)
+		if err == nil && told != r.last && !r.paused && !r.mending && r.cause == causeNone {
+			r.reset(causeHeartbeat)
+		}
+	case statusNoResponders:
+		r.lost = true
+		r.reset(causeNoResponders)
+	default:
+		r.heard = time.Now() // an acknowledgement arrived
+	}
+}
+
+// reset drops everything from here on until the keeper has reset the consumer. The caller holds mu.
+func (r *Reader) reset(c cause) {
+	if r.closed {
+		return
+	}
+	r.syncing = true
+	if r.cause == causeNone {
+		r.cause = c
+	}
+	r.signal()
+}
+
+// signal wakes the keeper.
+func (r *Reader) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,88 @@
+package reader
+
+import (
+	"context"
+	"errors"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+// errMoved: the topic moved to another stream while its consumer was being made.
+var errMoved = errors.New("stream replaced meanwhile")
+
+// remake makes the consumer again, at the first message not acknowledged, or at the beginning of the stream that has
+// replaced the old one, and tells the sink what was lost.
+func (r *Reader) remake(ctx context.Context) error {
+	name, err := r.home(ctx)
+	if err != nil {
+		return err
+	}
+	stream, err := r.cfg.JetStream.Stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	state := stream.CachedInfo().State
+	r.mu.Lock()
+	before := r.position
+	anew := name != r.stream || state.LastSeq < r.high
+	r.adrift = true // nothing counts before it is clear which stream it belongs to
+	r.mu.Unlock()
+	from := before.next()
+	if anew {
+		from = 1
+		if err := r.watch(name); err != nil {
+			return err
+		}
+	}
+	info, err := r.create(ctx, name, natsjs.DeliverByStartSequencePolicy, from)
+	if err != nil {
+		return err
+	}
+	if now, err := r.home(ctx); err != nil || now != name {
+		return errors.Join(errMoved, err)
+	}
+	lost := before.pending
+	if !anew {
+		lost = before.missed(state, info, r.cfg.Filter != "")
+	}
+	r.settleDown(name, anew, lost)
+	r.cfg.Log.Warn("reader: consumer made again", zap.String("stream", name), zap.String("consumer", r.cfg.Durable),
+		zap.Uint64("from", from), zap.Uint64("lost", lost))
+	// Whatever came while adrift was dropped.
+	_, err = r.cfg.JetStream.ResetConsumer(ctx, name, r.cfg.Durable)
+	return err
+}
+
+// settleDown takes up the new place and tells the sink, in line with its deliveries.
+func (r *Reader) settleDown(stream string, anew bool, lost uint64) {
+	r.calls.Lock()
+	defer r.calls.Unlock()
+	r.mu.Lock()
+	if anew {
+		r.replaced(stream)
+	}
+	r.adrift, r.pending = false, 0
+	closed := r.closed
+	r.mu.Unlock()
+	if lost > 0 && !closed {
+		r.cfg.Metrics.lose(lost)
+		r.sink.Lost(lost)
+	}
+}
+
+// missed counts what lay between the last delivery and the end of the stream when the consumer was made again, and is not
+// there any more; what expired meanwhile is among it. In a stream of many subjects only what the last delivery told of
+// can be counted.
+func (p *position) missed(state natsjs.StreamState, info *natsjs.ConsumerInfo, filtered bool) uint64 {
+	expected := p.pending
+	if !filtered {
+		expected = state.LastSeq - p.high
+	}
+	// Of what the new consumer will deliver, the sink may hold a part already.
+	there := info.NumPending + uint64(info.NumAckPending)
+	if state.FirstSeq <= p.high {
+		there -= min(there, uint64(p.unsettled()))
+	}
+	return expected - min(expected, there)
+}

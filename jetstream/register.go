@@ -1,0 +1,214 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"github.com/weirmq/weir/jetstream/follow"
+	"github.com/weirmq/weir/reason"
+	"github.com/weirmq/weir/tenant"
+)
+
+// state of a topic in the register.
+type state string
+
+const (
+	creating state = "creating"
+	live     state = "live"
+	removing state = "removing" // somebody looks whether it can go; nothing is deleted yet
+	deleting state = "deleting" // nobody uses it; whoever needs it deletes what is left of it
+	gone     state = "gone"
+)
+
+const (
+	// goneTTL is how long the register remembers that a topic is gone: longer than any bridge can be late with
+	// what it wanted to do to that generation.
+	goneTTL = time.Hour
+	// staleAfter is when a topic that stays creating or removing is taken for left behind.
+	staleAfter = 10 * time.Second
+)
+
+// topicRecord is what the register says about one topic.
+type topicRecord struct {
+	Version int    `json:"v"`
+	Topic   string `json:"topic"`
+	State   state  `json:"state"`
+	// Generation is the register sequence of the creating entry; absent in that entry itself.
+	Generation uint64 `json:"generation,omitempty"`
+	Bridge     string `json:"bridge"`             // who wrote the entry
+	Presence   uint64 `json:"presence,omitempty"` // sequence of the presence message
+	// What the stream reserves and holds, as Limits has it.
+	Bytes    int64         `json:"bytes"`
+	Messages int64         `json:"messages"`
+	TTL      time.Duration `json:"ttl_ns"`
+	// Why a creation failed, in gone.
+	Code    reason.Reason `json:"code,omitempty"`
+	Message string        `json:"message,omitempty"`
+}
+
+func (r topicRecord) withLimits(l tenant.Limits) topicRecord {
+	r.Bytes, r.Messages, r.TTL = l.BacklogBytes, l.BacklogMessages, l.TTL
+	return r
+}
+
+func (r topicRecord) with(s state) topicRecord {
+	r.State = s
+	return r
+}
+
+// reserved is what the stream takes of the tenant's storage_bytes.
+func (r topicRecord) reserved() int64 {
+	if r.Bytes == tenant.Unlimited {
+		return 0
+	}
+	return r.Bytes
+}
+
+// hasLimits reports whether the stream was made for these limits.
+func (r topicRecord) hasLimits(l tenant.Limits) bool { return r == r.withLimits(l) }
+
+type topicEntry = follow.Entry[topicRecord]
+
+// generation of the topic that an entry tells of.
+func generation(e topicEntry) uint64 {
+	if e.Value.State == creating {
+		return e.Sequence
+	}
+	return e.Value.Generation
+}
+
+// exists reports whether the topic takes part in quotas.
+func exists(e topicEntry) bool { return e.Live && e.Value.State != gone }
+
+// totals of the topics that exist.
+type totals struct {
+	live     int64
+	reserved int64 // bytes
+}
+
+func (t *totals) add(e topicEntry, sign int64) {
+	if !exists(e) {
+		return
+	}
+	if e.Value.State == live {
+		t.live += sign
+	}
+	t.reserved += sign * e.Value.reserved()
+}
+
+// register is the local copy of a tenant's register.
+type register struct {
+	// immutable
+	records[topicRecord]
+	log *Log
+
+	mu     sync.RWMutex
+	topics map[string]*Topic // by name: all that exist, and those that this bridge works on
+	totals totals
+}
+
+func startRegister(l *Log) *register {
+	r := &register{log: l, topics: make(map[string]*Topic)}
+	r.control, r.position = l.link.control, l.names.positionSubject("register", l.store.config.Bridge)
+	r.copy = follow.Start(l.link.nc, l.link.js, follow.Config[topicRecord]{
+		Stream: l.names.register,
+		Ensure: l.ensureStreams,
+		Decode: r.decode,
+		Change: r.change,
+		Log:    l.log,
+	})
+	return r
+}
+
+func (r *register) decode(subject string, _ nats.Header, data []byte) (rec topicRecord, exists bool) {
+	if isPosition(subject) {
+		return topicRecord{}, false
+	}
+	if err := json.Unmarshal(data, &rec); err != nil || rec.Topic == "" || r.log.names.topicSubject(rec.Topic) != subject {
+		r.log.log.Warn("register entry is not readable", zap.String("subject", subject), zap.Error(err))
+		return topicRecord{}, false
+	}
+	return rec, rec.State != gone
+}
+
+// change brings the totals and the topic up to date. It runs on the copy's goroutine.
+func (r *register) change(_ string, before, after topicEntry) {
+	name := after.Value.Topic
+	if name == "" {
+		name = before.Value.Topic
+	}
+	if name == "" {
+		return
+	}
+	r.mu.Lock()
+	r.totals.add(before, -1)
+	r.totals.add(after, +1)
+	totals := r.totals
+	t := r.topics[name]
+	if t == nil && exists(after) {
+		t = newTopic(r.log, name)
+		r.topics[name] = t
+	}
+	r.mu.Unlock()
+	r.log.store.metrics.topics.WithLabelValues(r.log.tenant).Set(float64(totals.live))
+	if t != nil {
+		t.apply(after, totals)
+	}
+}
+
+// find returns the object of a topic, nil where there is none.
+func (r *register) find(name string) *Topic {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.topics[name]
+}
+
+// topic returns the object of a topic, a new one where there is none.
+func (r *register) topic(name string) *Topic {
+	if t := r.find(name); t != nil {
+		return t
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.topics[name]; t != nil {
+		return t
+	}
+	t := newTopic(r.log, name)
+	// What is written after this reaches the object by change, which comes after the copy has it.
+	t.entry, t.seen, t.totals = r.copy.Get(r.log.names.topicSubject(name)), time.Now(), r.totals
+	t.exists.Store(t.entry.Live && t.entry.Value.State == live)
+	r.topics[name] = t
+	return t
+}
+
+func (r *register) sums() totals {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.totals
+}
+
+func (r *register) all() []*Topic {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := make([]*Topic, 0, len(r.topics))
+	for _, t := range r.topics {
+		all = append(all, t)
+	}
+	return all
+}
+
+// write sets the entry of a topic.
+func (r *register) write(ctx context.Context, rec topicRecord, expected topicEntry) (topicEntry, error) {
+	rec.Version, rec.Bridge = recordVersion, r.log.store.config.Bridge
+	var ttl time.Duration
+	if rec.State == gone {
+		ttl = goneTTL
+	}
+	sequence, err := r.set(ctx, r.log.names.topicSubject(rec.Topic), rec, expected, ttl)
+	return topicEntry{Value: rec, Sequence: sequence, Live: rec.State != gone}, err
+}

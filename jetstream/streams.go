@@ -1,0 +1,130 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/tenant"
+)
+
+const (
+	metaTenant = "weir.tenant"
+	metaTopic  = "weir.topic"
+
+	// maxConsumers replaces the server's default of 1,000 a stream, which many persistent sessions on one topic
+	// would reach.
+	maxConsumers = 100_000
+	// duplicateWindow is the shortest that the server allows: no message carries an id.
+	duplicateWindow = 100 * time.Millisecond
+
+	errorAge         = 24 * time.Hour
+	errorsPerClient  = 100
+	errorsPerTenant  = 100_000
+	unlimitedInteger = -1
+)
+
+// bounded turns a limit into what JetStream calls it.
+func bounded(limit int64) int64 {
+	if limit == tenant.Unlimited || limit <= 0 {
+		return unlimitedInteger
+	}
+	return limit
+}
+
+// dedicatedStream is the stream of one dedicated topic.
+func (l *Log) dedicatedStream(topic string, generation uint64, limits tenant.Limits) natsjs.StreamConfig {
+	return natsjs.StreamConfig{
+		Name:         message.StreamName(l.tenant, topic, generation),
+		Subjects:     []string{message.Subject(l.tenant, topic)},
+		Retention:    natsjs.InterestPolicy,
+		Discard:      natsjs.DiscardNew,
+		MaxBytes:     bounded(limits.BacklogBytes),
+		MaxMsgs:      bounded(limits.BacklogMessages),
+		MaxAge:       limits.TTL,
+		MaxConsumers: maxConsumers,
+		Storage:      natsjs.FileStorage,
+		Replicas:     l.store.config.Replicas,
+		Duplicates:   duplicateWindow,
+		AllowMsgTTL:  true,
+		Metadata:     map[string]string{metaTenant: l.tenant, metaTopic: topic},
+	}
+}
+
+// lastPerSubject is a stream of records that bridges follow.
+func (s *Store) lastPerSubject(name, subject string, metadata map[string]string) natsjs.StreamConfig {
+	return natsjs.StreamConfig{
+		Name:              name,
+		Subjects:          []string{subject},
+		Retention:         natsjs.LimitsPolicy,
+		Discard:           natsjs.DiscardOld,
+		MaxMsgsPerSubject: 1,
+		MaxConsumers:      maxConsumers,
+		Storage:           natsjs.FileStorage,
+		Replicas:          s.config.Replicas,
+		Duplicates:        duplicateWindow,
+		AllowMsgTTL:       true,
+		Metadata:          metadata,
+	}
+}
+
+// registerStream holds the state of every topic.
+func (l *Log) registerStream() natsjs.StreamConfig {
+	return l.store.lastPerSubject(l.names.register, l.names.subject("register.>"), map[string]string{metaTenant: l.tenant})
+}
+
+// sessionStream holds the claims of client identifiers.
+func (l *Log) sessionStream() natsjs.StreamConfig {
+	return l.store.lastPerSubject(l.names.sessions, l.names.subject("sessions.>"), map[string]string{metaTenant: l.tenant})
+}
+
+// presenceStream holds one message per dedicated topic: as many as the topic quota.
+func (l *Log) presenceStream(limits tenant.Limits) natsjs.StreamConfig {
+	c := l.store.lastPerSubject(l.names.presence, l.names.subject("topics.*"), map[string]string{metaTenant: l.tenant})
+	c.Discard = natsjs.DiscardNew
+	c.MaxMsgs = bounded(limits.Topics)
+	c.AllowMsgTTL = false
+	return c
+}
+
+// errorStream holds the error topics of the tenant's clients.
+func (l *Log) errorStream() natsjs.StreamConfig {
+	c := l.store.lastPerSubject(l.names.errors, l.names.errorSubjects(), map[string]string{metaTenant: l.tenant})
+	c.MaxMsgsPerSubject = errorsPerClient
+	c.MaxMsgs = errorsPerTenant
+	c.MaxAge = errorAge
+	c.AllowMsgTTL = false
+	return c
+}
+
+// ensureStream creates an internal stream. One that exists already, made by another bridge or by another release, is used as it is, if it
+// belongs to the same tenant.
+func ensureStream(ctx context.Context, js natsjs.JetStream, config natsjs.StreamConfig) error {
+	s, err := js.CreateStream(ctx, config)
+	if hasCode(err, natsjs.JSErrCodeStreamNameInUse) {
+		s, err = js.Stream(ctx, config.Name)
+	}
+	if err != nil {
+		return err
+	}
+	if have := s.CachedInfo().Config.Metadata[metaTenant]; have != config.Metadata[metaTenant] {
+		return fmt.Errorf("stream %s exists and is of tenant %q", config.Name, have)
+	}
+	return nil
+}
+
+// generationOf reads the generation from the name of a topic's stream.
+func (l *Log) generationOf(stream, topic string) (uint64, bool) {
+	prefix := strings.TrimSuffix(message.StreamName(l.tenant, topic, 0), "0")
+	rest, ok := strings.CutPrefix(stream, prefix)
+	if !ok {
+		return 0, false
+	}
+	generation, err := strconv.ParseUint(rest, 10, 64)
+	return generation, err == nil
+}
