@@ -1,0 +1,198 @@
+package fanout
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// account adds to the bytes that all sources hold.
+func (h *Hub) account(delta int64) {
+	n := h.buffered.Add(delta)
+	if n > h.budget || delta <= 0 && h.starving.Load() > 0 && n < h.plenty() {
+		select {
+		case h.relieve <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// plenty is below what the starving are fed again.
+func (h *Hub) plenty() int64 { return h.budget / 4 * 3 }
+
+// overfull tells that no source may take more than one message before others have given some back. In between the
+// budget and this, messages are discarded in the background.
+func (h *Hub) overfull() bool { return h.buffered.Load() > h.budget+h.budget/8 }
+
+// Readers that starved start over with all that they may have unacknowledged. Only so many bytes are asked for at a time,
+// so that the server is not made to send more than the connection takes.
+const (
+	refillBytes = 16 << 20
+	refillPause = 50 * time.Millisecond
+	refillCount = 256 // messages that a reader delivers without acknowledgement
+)
+
+// keepBudget discards from the fullest sources when the budget is used up, and feeds the starving when there is room.
+func (h *Hub) keepBudget() {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-h.relieve:
+		case <-pause.C:
+		}
+		if h.buffered.Load() > h.budget {
+			h.discard()
+		}
+		if h.starving.Load() > 0 && h.buffered.Load() < h.plenty() && h.feedStarving() {
+			pause.Reset(refillPause)
+		}
+	}
+}
+
+// feedStarving lets some of those that starve and are read from deliver again. It reports whether more of them wait.
+func (h *Hub) feedStarving() (more bool) {
+	asked := int64(0)
+	for _, s := range h.sources() {
+		s.feed.mu.Lock()
+		if s.wanted() {
+			if more = asked >= min(refillBytes, h.budget/4); !more {
+				asked += refillCount * s.large
+				s.feedAgain()
+			}
+		}
+		s.feed.mu.Unlock()
+		if more {
+			return true
+		}
+	}
+	return false
+}
+
+// discard takes from the fullest sources until an eighth of the budget is free.
+func (h *Hub) discard() {
+	type full struct {
+		s     *source
+		bytes int64
+	}
+	var all []full
+	for _, s := range h.sources() {
+		if n := s.buffered.Load(); n > 0 {
+			all = append(all, full{s, n})
+		}
+	}
+	slices.SortFunc(all, func(a, b full) int { return cmp.Compare(b.bytes, a.bytes) })
+	for _, c := range all {
+		if h.buffered.Load() <= h.budget-h.budget/8 {
+			return
+		}
+		c.s.feed.mu.Lock()
+		c.s.shrink()
+		c.s.feed.mu.Unlock()
+	}
+}
+
+// sources lists all of them.
+func (h *Hub) sources() (all []*source) {
+	h.mu.Lock()
+	feeds := make([]*feed, 0, len(h.feeds))
+	for f := range h.feeds {
+		feeds = append(feeds, f)
+	}
+	h.mu.Unlock()
+	for _, f := range feeds {
+		all = append(all, &f.source)
+		f.mu.Lock()
+		for _, sub := range f.subs {
+			if sub.source.owner != nil {
+				all = append(all, sub.source)
+			}
+		}
+		f.mu.Unlock()
+	}
+	return all
+}
+
+// shrink lets go of every message that is not needed here: what everybody has taken, and what nobody has taken, which
+// the reader delivers again later. The caller holds feed.mu.
+func (s *source) shrink() {
+	if s.dropped || s.reader == nil || s.owner != nil && !s.settled {
+		return
+	}
+	r := &s.ring
+	low, high := s.cursors()
+	if low > r.readable {
+		r.strip(low - 1)
+	}
+	if s.owner == nil && s.feed.holders == 0 && r.next > r.readable {
+		r.strip(r.next - 1) // acknowledged already, so it cannot come again: those who still wanted it are too slow
+	} else if high < r.next {
+		after := r.cut(high)
+		s.reader.Discard(after)
+		s.feed.hub.metrics.discard()
+		s.starve()
+	}
+	s.changed()
+}
+
+// cursors returns the lowest and the highest of those who read here.
+func (s *source) cursors() (low, high uint64) {
+	if s.owner != nil {
+		return s.owner.cursor, s.owner.cursor
+	}
+	low = s.ring.next
+	high = s.ring.first
+	for _, sub := range s.feed.subs {
+		if sub.active {
+			low, high = min(low, sub.cursor), max(high, sub.cursor)
+		}
+	}
+	return low, max(high, s.ring.floor)
+}
+
+// starve notes that messages were refused or discarded for want of room in the budget. The caller holds feed.mu.
+func (s *source) starve() {
+	if !s.starved {
+		s.starved = true
+		s.feed.hub.starving.Add(1)
+	}
+}
+
+// hungry asks for a starving source whose subscription has come to the end of it. The caller holds feed.mu.
+func (s *source) hungry() {
+	if h := s.feed.hub; s.starved {
+		h.account(0)
+	}
+}
+
+// wanted tells whether somebody waits for the next message of a starving source.
+func (s *source) wanted() bool {
+	if !s.starved {
+		return false
+	}
+	if s.owner != nil {
+		return s.owner.waiting
+	}
+	return len(s.feed.idle) > 0
+}
+
+// feedAgain lets the reader of a starving source deliver again. The caller holds feed.mu.
+func (s *source) feedAgain() {
+	if s.reader == nil {
+		return // attached looks again
+	}
+	s.feedNoMore()
+	if !s.paused {
+		s.reader.Resume()
+	}
+}
+
+// feedNoMore takes a source off those that wait.
+func (s *source) feedNoMore() {
+	if s.starved {
+		s.starved = false
+		s.feed.hub.starving.Add(-1)
+	}
+}

@@ -1,0 +1,227 @@
+package fanout
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/weirmq/weir/jetstream/reader"
+)
+
+// Waits of the hub's goroutines for JetStream.
+const (
+	attachTimeout = 10 * time.Second
+	closeTimeout  = 5 * time.Second
+)
+
+// feed is one topic with all its subscriptions.
+type feed struct {
+	// Immutable.
+	hub   *Hub
+	log   Log
+	topic string        // empty: an error topic
+	ready chan struct{} // closed by attach, when err is set
+	ended chan struct{} // closed by end, when everything is closed
+
+	err error // guarded by ready
+
+	mu     sync.Mutex
+	source source // the shared one
+	subs   []*Subscription
+	// holders counts the subscriptions that hold and read from the shared source: a new entry waits for them.
+	holders int
+	// joining have not come to their first message in the shared source; ascending by after.
+	joining []*Subscription
+	// idle have found nothing in the shared source and want to be woken.
+	idle     []*Subscription
+	ending   bool // the last subscription has left; none joins any more
+	shedding bool // a goroutine is detaching those that are behind
+	calm     bool // since that began nobody was behind for a moment
+
+	asking, waiting *flight // requests for the last sequence: under way, and next
+
+	waking []*Subscription // the idle of the last delivery; owned by the shared reader's goroutine
+}
+
+func (h *Hub) newFeed(topic string, log Log) *feed {
+	f := &feed{hub: h, log: log, topic: topic, ready: make(chan struct{}), ended: make(chan struct{})}
+	f.source.feed = f
+	return f
+}
+
+// attach opens the shared reader. It runs on a goroutine of its own.
+func (f *feed) attach(open func(context.Context) (reader.Attached, error)) {
+	ctx, cancel := context.WithTimeout(f.hub.ctx, attachTimeout)
+	defer cancel()
+	r, err := open(ctx)
+	f.mu.Lock()
+	f.err = err
+	close(f.ready)
+	if err != nil {
+		f.ending = true
+		f.mu.Unlock()
+		f.hub.gone(f)
+		close(f.ended)
+		return
+	}
+	f.source.attached(r)
+	ending := f.ending
+	f.mu.Unlock()
+	if ending {
+		f.end()
+	}
+}
+
+// wait returns when the shared reader is open.
+func (f *feed) wait(ctx context.Context) error {
+	select {
+	case <-f.ready:
+		return f.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// end closes the shared reader after the last subscription has left.
+func (f *feed) end() {
+	ctx, cancel := context.WithTimeout(f.hub.ctx, closeTimeout)
+	defer cancel()
+	if err := f.source.reader.Close(ctx); err != nil {
+		f.hub.log.Warn("fanout: closing reader", zap.String("topic", f.topic), zap.Error(err))
+	}
+	f.mu.Lock()
+	f.source.clear()
+	f.mu.Unlock()
+	f.hub.gone(f)
+	close(f.ended)
+}
+
+// add makes a subscription; it returns nil where the feed is ending. The first one starts with the reader, the others
+// when they join.
+func (f *feed) add(hold bool, s Session, first bool) *Subscription {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ending {
+		return nil
+	}
+	sub := &Subscription{feed: f, session: s, hold: hold, source: &f.source, place: len(f.subs), resting: -1}
+	f.subs = append(f.subs, sub)
+	if first {
+		sub.enter(0)
+		sub.rest()
+	}
+	return sub
+}
+
+// join lets a subscription begin with the first message after a stream sequence.
+func (f *feed) join(sub *Subscription, after uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if sub.closed {
+		return
+	}
+	sub.rest()
+	f.await(sub, after)
+}
+
+// await makes a subscription start at the first entry still to come that has a sequence above after.
+func (f *feed) await(sub *Subscription, after uint64) {
+	r := &f.source.ring
+	sub.cursor = r.next
+	if r.next > r.first && after <= r.at(r.next-1).d.Sequence {
+		sub.enter(r.next)
+		return
+	}
+	sub.after, sub.joining = after, true
+	i := len(f.joining)
+	for i > 0 && f.joining[i-1].after > after {
+		i--
+	}
+	f.joining = slices.Insert(f.joining, i, sub)
+}
+
+// admit lets in those whose first message this is. Where the stream was replaced it is everybody's.
+func (f *feed) admit(d *reader.Delivery) {
+	r := &f.source.ring
+	renewed := d.Stream != r.stream && r.stream != ""
+	n := 0
+	for n < len(f.joining) && (renewed || f.joining[n].after < d.Sequence) {
+		f.joining[n].enter(r.next)
+		n++
+	}
+	if n > 0 {
+		f.joining = slices.Delete(f.joining, 0, n)
+	}
+}
+
+// remove takes a subscription out, and ends the feed with the last one. The caller holds mu.
+func (f *feed) remove(sub *Subscription) {
+	last := f.subs[len(f.subs)-1]
+	f.subs[sub.place], last.place = last, sub.place
+	f.subs[len(f.subs)-1] = nil
+	f.subs = f.subs[:len(f.subs)-1]
+	if len(f.subs) > 0 || f.ending {
+		return
+	}
+	f.ending = true
+	select {
+	case <-f.ready: // else attach ends it
+		f.hub.work.Go(f.end)
+	default:
+	}
+}
+
+// closeAll closes every subscription.
+func (f *feed) closeAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.subs) > 0 {
+		f.subs[len(f.subs)-1].close()
+	}
+}
+
+// flight is one request for the topic's last sequence, shared by all who asked before it began.
+type flight struct {
+	done     chan struct{} // closed by ask
+	sequence uint64
+	err      error
+}
+
+// lastSequence returns a last sequence determined after the call.
+func (f *feed) lastSequence(ctx context.Context) (uint64, error) {
+	f.mu.Lock()
+	if f.waiting == nil {
+		f.waiting = &flight{done: make(chan struct{})}
+	}
+	fl := f.waiting
+	if f.asking == nil {
+		f.asking, f.waiting = fl, nil
+		f.hub.work.Go(f.ask)
+	}
+	f.mu.Unlock()
+	select {
+	case <-fl.done:
+		return fl.sequence, fl.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// ask carries out flights until none waits.
+func (f *feed) ask() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.asking != nil {
+		fl := f.asking
+		f.mu.Unlock()
+		ctx, cancel := context.WithTimeout(f.hub.ctx, attachTimeout)
+		fl.sequence, fl.err = f.log.LastSequence(ctx, f.topic)
+		cancel()
+		close(fl.done)
+		f.mu.Lock()
+		f.asking, f.waiting = f.waiting, nil
+	}
+}

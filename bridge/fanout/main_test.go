@@ -1,0 +1,351 @@
+package fanout_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/weirmq/weir/bridge/fanout"
+	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/jetstream/reader"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 30 * time.Second
+
+func deadline(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// env is a nats-server with one stream, a hub and what counts in it.
+type env struct {
+	t      testing.TB
+	nc     *nats.Conn
+	js     natsjs.JetStream
+	stream natsjs.Stream
+	log    *streamLog
+	hub    *fanout.Hub
+	reg    *prometheus.Registry
+	ended  chan struct{} // closed when the test ends, before its sessions are
+}
+
+func start(t testing.TB, budget int64, change ...func(*natsjs.StreamConfig)) *env {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("nats-server does not start")
+	}
+	closed := make(chan struct{})
+	nc, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
+		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		nc.Close()
+		<-closed
+	})
+	e := &env{t: t, nc: nc, reg: prometheus.NewRegistry(), ended: make(chan struct{})}
+	if e.js, err = natsjs.New(nc, natsjs.WithPublishAsyncMaxPending(256)); err != nil {
+		t.Fatal(err)
+	}
+	cfg := natsjs.StreamConfig{
+		Name: "S", Subjects: []string{"mqtt.t.>"}, Retention: natsjs.InterestPolicy, Discard: natsjs.DiscardNew,
+		MaxAge: time.Hour, AllowMsgTTL: true,
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	if e.stream, err = e.js.CreateStream(deadline(t), cfg); err != nil {
+		t.Fatal(err)
+	}
+	e.log = &streamLog{env: e, metrics: reader.NewMetrics(e.reg)}
+	e.hub = fanout.New(fanout.Config{Budget: budget, Log: zap.NewNop(), Metrics: fanout.NewMetrics(e.reg)})
+	t.Cleanup(func() {
+		if err := e.hub.Close(deadline(t)); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return e
+}
+
+// streamLog is a message log of one stream, over real readers.
+type streamLog struct {
+	env      *env
+	metrics  *reader.Metrics
+	attached atomic.Int64
+	opened   atomic.Int64 // ever
+	fail     atomic.Bool
+	// gate, when set, is received from before an attach goes on.
+	gate chan struct{}
+}
+
+func (l *streamLog) Attach(ctx context.Context, topic, name string, from uint64, sink reader.Sink) (reader.Attached, error) {
+	if l.gate != nil {
+		<-l.gate
+	}
+	if l.fail.Load() {
+		return nil, context.DeadlineExceeded
+	}
+	n := strconv.FormatInt(l.opened.Add(1), 10)
+	cfg := reader.Config{
+		Conn: l.env.nc, JetStream: l.env.js, Stream: "S", Durable: "b_1_" + name, Deliver: "weir.deliver.1." + n,
+		Replicas: 1, Filter: "mqtt.t." + topic, Log: zap.NewNop(), Metrics: l.metrics,
+		Decode: func(m *nats.Msg) (*message.Message, error) {
+			return &message.Message{Topic: topic, Payload: m.Data}, nil
+		},
+	}
+	if name == "" {
+		cfg.Durable = "b_1"
+	}
+	if topic != "a" {
+		cfg.Durable += "_" + topic
+	}
+	if from != 0 {
+		cfg.Start, cfg.From = reader.StartSequence, from
+	}
+	r, err := reader.Open(ctx, cfg, sink)
+	if err != nil {
+		return nil, err
+	}
+	l.attached.Add(1)
+	return counted{r, l}, nil
+}
+
+type counted struct {
+	reader.Attached
+	log *streamLog
+}
+
+func (c counted) Close(ctx context.Context) error {
+	c.log.attached.Add(-1)
+	return c.Attached.Close(ctx)
+}
+
+func (l *streamLog) AttachErrors(ctx context.Context, clientID, _ string, sink reader.Sink) (reader.Attached, error) {
+	return l.Attach(ctx, "errors", clientID, 1, sink)
+}
+
+func (l *streamLog) LastSequence(ctx context.Context, _ string) (uint64, error) {
+	s, err := l.env.js.Stream(ctx, "S")
+	if err != nil {
+		return 0, err
+	}
+	return s.CachedInfo().State.LastSeq, nil
+}
+
+// publish stores messages numbered from first up to but not including last, in order.
+func (e *env) publish(first, last int) {
+	e.t.Helper()
+	e.publishSized(first, last, 0)
+}
+
+func (e *env) publishSized(first, last, size int) {
+	e.t.Helper()
+	var futures []natsjs.PubAckFuture
+	for i := first; i < last; i++ {
+		payload := make([]byte, max(size, 8))
+		copy(payload, fmt.Appendf(nil, "%08d", i))
+		f, err := e.js.PublishAsync("mqtt.t.a", payload, natsjs.WithStallWait(patience))
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		if futures = append(futures, f); len(futures) == 256 {
+			e.stored(futures)
+			futures = futures[:0]
+		}
+	}
+	e.stored(futures)
+}
+
+func (e *env) stored(futures []natsjs.PubAckFuture) {
+	e.t.Helper()
+	for _, f := range futures {
+		select {
+		case <-f.Ok():
+		case err := <-f.Err():
+			e.t.Fatal(err)
+		}
+	}
+}
+
+// session is a receiver with a goroutine of its own, as the bridge has.
+type session struct {
+	t    testing.TB
+	name string
+	hold bool
+	sub  *fanout.Subscription
+	wake chan struct{}
+	stop chan struct{}
+	done sync.WaitGroup
+	// each is called for every message; false: it is not acknowledged.
+	each func(number int, d reader.Delivery) bool
+
+	mu   sync.Mutex
+	cond *sync.Cond
+	got  int // messages so far
+	last int // number of the last
+	bad  bool
+}
+
+func (s *session) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (e *env) session(name string, hold bool) *session {
+	s := &session{t: e.t, name: name, hold: hold, wake: make(chan struct{}, 1), stop: make(chan struct{}), last: -1}
+	s.cond = sync.NewCond(&s.mu)
+	return s
+}
+
+// subscribe makes a session that reads everything.
+func (e *env) subscribe(name string, hold bool) *session {
+	e.t.Helper()
+	s := e.session(name, hold)
+	e.attach(s)
+	s.read()
+	return s
+}
+
+func (e *env) attach(s *session) {
+	e.t.Helper()
+	var err error
+	if s.sub, err = e.hub.Subscribe(deadline(e.t), e.log, "a", s.hold, s); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// read starts reading; it checks that numbers ascend by one.
+func (s *session) read() {
+	s.done.Go(func() {
+		for {
+			for {
+				d, ok := s.sub.Next()
+				if !ok {
+					break
+				}
+				if s.take(d) {
+					s.sub.Ack(d.Sequence)
+				}
+			}
+			select {
+			case <-s.wake:
+			case <-s.stop:
+				return
+			}
+		}
+	})
+	s.t.Cleanup(s.close)
+}
+
+func (s *session) take(d reader.Delivery) bool {
+	n, err := strconv.Atoi(string(d.Payload[:8]))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil || s.got > 0 && (s.hold && n != s.last+1 || n <= s.last) {
+		if !s.bad {
+			s.t.Errorf("%s: message %d after %d (%v)", s.name, n, s.last, err)
+		}
+		s.bad = true
+	}
+	s.got++
+	s.last = n
+	s.cond.Broadcast()
+	return s.each == nil || s.each(n, d)
+}
+
+// waitFor blocks until the session has had the message with that number.
+func (s *session) waitFor(number int) {
+	s.t.Helper()
+	late := false
+	timer := time.AfterFunc(patience, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		late = true
+		s.cond.Broadcast()
+	})
+	defer timer.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.last < number && !late {
+		s.cond.Wait()
+	}
+	if late {
+		s.t.Errorf("%s: timeout at message %d of %d", s.name, s.last, number)
+		s.mu.Unlock()
+		defer s.mu.Lock()
+		s.t.FailNow()
+	}
+}
+
+// close ends the session once.
+func (s *session) close() {
+	select {
+	case <-s.stop:
+	default:
+		close(s.stop)
+	}
+	s.done.Wait()
+	s.sub.Close()
+}
+
+// value reads a metric, the sum over its labels.
+func (e *env) value(name string) (v float64) {
+	e.t.Helper()
+	families, err := e.reg.Gather()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				v += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return v
+}
+
+// until asks the server again and again, which takes its time, until the condition holds.
+func (e *env) until(what string, condition func(natsjs.StreamInfo) bool) {
+	e.t.Helper()
+	ctx := deadline(e.t)
+	for {
+		info, err := e.stream.Info(ctx)
+		if err != nil {
+			e.t.Fatalf("%s: %v (%+v)", what, err, info)
+		}
+		if condition(*info) {
+			return
+		}
+	}
+}
+
+func empty(i natsjs.StreamInfo) bool { return i.State.Msgs == 0 }

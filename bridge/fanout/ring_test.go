@@ -1,0 +1,67 @@
+package fanout
+
+import (
+	"testing"
+
+	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/jetstream/reader"
+)
+
+type idleReader struct{ reader.Attached }
+
+func (idleReader) Ack(reader.Delivery) {}
+
+type quietSession struct{}
+
+func (quietSession) Wake() {}
+
+// One message through the ring to many subscriptions, each taking and acknowledging it: what the hub itself costs.
+func BenchmarkFanOut10000(b *testing.B) {
+	h := &Hub{budget: defaultBudget}
+	f := h.newFeed("t", nil)
+	f.source.attached(idleReader{})
+	subs := make([]*Subscription, 10_000)
+	for i := range subs {
+		subs[i] = f.add(true, quietSession{}, true)
+	}
+	m := &message.Message{}
+	b.ReportAllocs()
+	n := uint64(0)
+	for b.Loop() {
+		n++
+		f.source.Deliver(reader.Delivery{Message: m, Stream: "S", Sequence: n, Size: 128})
+		for _, s := range subs {
+			d, _ := s.Next()
+			s.Ack(d.Sequence)
+			s.Next()
+		}
+	}
+}
+
+func TestNextAndAckDoNotAllocate(t *testing.T) {
+	h := &Hub{budget: defaultBudget}
+	f := h.newFeed("t", nil)
+	f.source.attached(idleReader{})
+	s := f.add(true, quietSession{}, true)
+	m := &message.Message{}
+	n := uint64(0)
+	step := func() {
+		n++
+		f.source.Deliver(reader.Delivery{Message: m, Stream: "S", Sequence: n, Size: 128})
+		d, ok := s.Next()
+		if !ok || d.Sequence != n {
+			t.Fatalf("got %d, %t; want %d", d.Sequence, ok, n)
+		}
+		s.Ack(d.Sequence)
+		s.Next()
+	}
+	for range 2000 {
+		step()
+	}
+	if n := testing.AllocsPerRun(1000, step); n != 0 {
+		t.Errorf("%v allocations a message", n)
+	}
+	if kept := f.source.ring.next - f.source.ring.first; kept > historyEntries {
+		t.Errorf("%d entries kept", kept)
+	}
+}

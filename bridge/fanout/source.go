@@ -1,0 +1,222 @@
+package fanout
+
+import (
+	"sync/atomic"
+
+	"github.com/weirmq/weir/jetstream/reader"
+)
+
+// What one source keeps at most. The reader stops by itself at 256 messages unacknowledged; maxHeld counts where messages
+// that expired in the stream do not hold it back. Bytes are bounded for all sources together, by the hub's budget:
+// a bound for each would have the reader stop and start over with every few large messages.
+const (
+	maxHeld        = 512
+	historyEntries = 256
+	historyBytes   = 1 << 20
+)
+
+// source is one reader and the ring that it fills: the feed's shared one, or that of a detached subscription. It is
+// the reader's sink.
+type source struct {
+	// Immutable.
+	feed  *feed
+	owner *Subscription // nil: the shared one
+
+	buffered atomic.Int64 // ring.bytes, for those who do not hold the lock
+
+	// Guarded by feed.mu.
+	ring   ring
+	aside  map[uint64]entry // of the ring, by index, see putAside
+	reader reader.Attached  // nil until it is open
+	// paused: a delivery was refused because the source is full. starved: because the hub's budget is used up, or
+	// messages were discarded for that reason.
+	paused, starved bool
+	large           int64 // bytes of the largest message of late, for what refilling costs
+	retired         bool  // it delivers nothing any more and only holds what is not acknowledged, up to sequence until
+	dropped         bool  // it is being closed
+	until           uint64
+	settled         bool // of a detached subscription: what it had before is sorted out, see settle
+}
+
+// Deliver takes the next message from the reader.
+func (s *source) Deliver(d reader.Delivery) bool {
+	f := s.feed
+	f.mu.Lock()
+	if s.retired && !s.dropped {
+		s.deliverRetired(d)
+		f.mu.Unlock()
+		return true
+	}
+	if !s.room() {
+		f.mu.Unlock()
+		return false
+	}
+	s.large = max(s.large-s.large/64, int64(d.Size))
+	if s.owner != nil {
+		wake := s.deliverOwn(d)
+		f.mu.Unlock()
+		if wake {
+			s.owner.session.Wake()
+		}
+		return true
+	}
+	f.admit(&d)
+	e := s.ring.push(d, f.holders)
+	s.changed()
+	if e.waits == 0 {
+		s.settleEntry(e)
+	}
+	s.forget()
+	if f.behind() {
+		f.shed()
+	}
+	f.idle, f.waking = f.waking[:0], f.idle
+	for _, sub := range f.waking {
+		sub.resting = -1
+	}
+	f.mu.Unlock()
+	for i, sub := range f.waking {
+		sub.session.Wake()
+		f.waking[i] = nil
+	}
+	return true
+}
+
+// Lost counts what the reader says is gone; the reader has counted and logged it.
+func (s *source) Lost(uint64) {}
+
+// room tells whether the next message fits. The caller holds feed.mu.
+func (s *source) room() bool {
+	if s.ring.span() >= maxHeld && s.reader != nil && (s.owner == nil || s.settled) {
+		s.putAside()
+	}
+	switch r := &s.ring; {
+	case s.dropped || s.starved || s.paused:
+		return false
+	case r.span() >= maxHeld:
+		s.paused = true
+		return false
+	case s.feed.hub.overfull() && r.next > r.readable:
+		s.starve()
+		return false
+	}
+	return true
+}
+
+// attached gives the source its reader and acknowledges what needed none until now. The caller holds feed.mu.
+func (s *source) attached(r reader.Attached) {
+	s.reader = r
+	for i := s.ring.first; i < s.ring.next; i++ {
+		if e := s.ring.at(i); e.waits == 0 {
+			s.settleEntry(e)
+		}
+	}
+	s.forget()
+	s.refill()
+	s.hungry()
+}
+
+// settleEntry acknowledges an entry that nobody waits for any more. The caller holds feed.mu.
+func (s *source) settleEntry(e *entry) {
+	if e.acked || s.reader == nil {
+		return
+	}
+	e.acked = true
+	s.reader.Ack(e.d)
+	s.ring.advance()
+}
+
+// release takes one subscription's hold from an entry. The caller holds feed.mu.
+func (s *source) release(index uint64) {
+	if index < s.ring.first {
+		s.releaseAside(index)
+		return
+	}
+	e := s.ring.at(index)
+	e.waits--
+	if e.waits > 0 {
+		return
+	}
+	if e.acked {
+		s.ring.advance() // read once more from the history
+	}
+	s.settleEntry(e)
+	s.forget()
+	s.refill()
+	if s.owner == nil && !s.feed.behind() {
+		s.feed.calm = true
+	}
+}
+
+// putAside takes what everybody has taken, and somebody has not acknowledged, out of the ring, so that one message without
+// acknowledgement does not stop those after it. The server's limit bounds how many there can be.
+func (s *source) putAside() {
+	r := &s.ring
+	low, _ := s.cursors()
+	if low <= r.floor {
+		return
+	}
+	r.strip(low - 1)
+	for r.first < low {
+		if e := r.at(r.first); e.waits > 0 || !e.acked {
+			if s.aside == nil {
+				s.aside = make(map[uint64]entry)
+			}
+			s.aside[r.first] = *e
+		}
+		r.evict()
+	}
+	r.floor = max(r.floor, r.first)
+	r.advance()
+	s.changed()
+}
+
+// releaseAside is release for what was put aside.
+func (s *source) releaseAside(index uint64) {
+	e := s.aside[index]
+	if e.waits--; e.waits > 0 {
+		s.aside[index] = e
+		return
+	}
+	delete(s.aside, index)
+	if !e.acked {
+		s.reader.Ack(e.d)
+	}
+}
+
+// forget cuts the history to its bounds. The caller holds feed.mu.
+func (s *source) forget() {
+	r := &s.ring
+	entries, bytes := uint64(historyEntries), int64(historyBytes)
+	if s.owner != nil {
+		entries, bytes = 0, 0
+	}
+	for r.first < r.floor && (r.floor-r.first > entries || r.bytes-r.held > bytes) {
+		r.evict()
+	}
+	s.changed()
+}
+
+// refill lets the reader go on where there is room again. The caller holds feed.mu.
+func (s *source) refill() {
+	if s.paused && s.ring.span() <= maxHeld/2 && s.reader != nil {
+		s.paused = false
+		if !s.starved {
+			s.reader.Resume()
+		}
+	}
+}
+
+// changed brings the hub's account up to date. The caller holds feed.mu.
+func (s *source) changed() {
+	if was := s.buffered.Swap(s.ring.bytes); was != s.ring.bytes {
+		s.feed.hub.account(s.ring.bytes - was)
+	}
+}
+
+// clear gives everything back when the reader is closed. The caller holds feed.mu.
+func (s *source) clear() {
+	s.ring, s.aside, s.dropped = ring{}, nil, true
+	s.feedNoMore()
+	s.changed()
+}
