@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// asProgram makes the test binary the program itself, for tests that need a process.
+const asProgram = "TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, x := range []struct {
+		args           []string
+		environment    map[string]string
+		code           int
+		stdout, stderr string // a part of it
+	}{
+		{args: []string{"version"}, code: 0, stdout: "weir "},
+		{args: []string{"--help"}, code: 0, stdout: "WEIR_MQTT_ADDR"},
+		{args: []string{"serve"}, code: 2, stderr: `weir: unknown subcommand "serve"`},
+		{environment: map[string]string{"WEIR_PORT": "1"}, code: 2, stderr: "weir: WEIR_PORT: there is no such variable\n"},
+		{environment: map[string]string{"WEIR_SYNC": "x"}, code: 2, stderr: "weir: WEIR_SYNC: "},
+		{environment: map[string]string{"WEIR_DATA_DIR": "/dev/null/data"}, code: 2, stderr: "weir: WEIR_DATA_DIR: "},
+	} {
+		t.Run(strings.Join(x.args, " "), func(t *testing.T) {
+			for name, value := range x.environment {
+				t.Setenv(name, value)
+			}
+			var stdout, stderr bytes.Buffer
+			if code := run(x.args, &stdout, &stderr); code != x.code {
+				t.Errorf("exit code %d, want %d", code, x.code)
+			}
+			if !strings.Contains(stdout.String(), x.stdout) || !strings.Contains(stderr.String(), x.stderr) {
+				t.Errorf("said %q and %q, want %q and %q", stdout.String(), stderr.String(), x.stdout, x.stderr)
+			}
+		})
+	}
+}
+
+// SIGTERM and SIGINT are clean stops.
+func TestSignals(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(signal.String(), func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = []string{
+				asProgram + "=1", "WEIR_DATA_DIR=" + filepath.Join(t.TempDir(), "data"), "WEIR_MQTT_ADDR=127.0.0.1:0",
+				"WEIR_NATS_ADDR=off", "WEIR_ADMIN_ADDR=off", "WEIR_HTTP_ADDR=off",
+			}
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			cmd.Stderr = &log
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+			defer kill.Stop()
+			said := bufio.NewReader(stdout)
+			if _, err := said.ReadString('\n'); err != nil { // what a newcomer is told comes once it listens
+				t.Fatalf("%v\n%s", err, log.String())
+			}
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, said); err != nil {
+				t.Error(err)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("%v\n%s", err, log.String())
+			}
+			if !strings.Contains(log.String(), `"msg":"stopped"`) {
+				t.Errorf("the log does not tell of the end:\n%s", log.String())
+			}
+		})
+	}
+}
