@@ -114,7 +114,9 @@ func (c *conn) farewell(e ending) {
 	c.errors.release()
 	c.server.Metrics.disconnected(e.Reason)
 	c.log.Event("disconnected", c.session.clientID, c.presence(string(e.Reason)))
+	c.mu.Lock()
 	n := c.session.counts
+	c.mu.Unlock()
 	c.server.Logger.Info("disconnected", append(c.fields(),
 		zap.String("reason", string(e.Reason)),
 		zap.String("detail", e.Message),

@@ -47,6 +47,11 @@ func (c *conn) subscribe(p *codec.Subscribe) {
 			made = append(made, sub)
 			continue
 		}
+		if err.Reason == reason.NATSUnavailable {
+			// Nothing was decided about the filter, so the client must not take the answer for a refusal: it comes back.
+			c.end(ending{Error: err})
+			return
+		}
 		ack.Codes[i] = subackCode(err.Reason, c.session.version)
 		if ack.ReasonString == "" {
 			ack.ReasonString = c.session.reasonString(err)

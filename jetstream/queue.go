@@ -2,6 +2,8 @@ package jetstream
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -101,8 +103,22 @@ func (p *pending) Published(_ uint64, r publisher.Result) {
 	t.retire()
 	t.mu.Unlock()
 	if !missing {
-		p.answer(r)
+		p.answer(t.explain(p.message, r))
 	}
+}
+
+// explain gives a message that the topic's backlog could not hold if it were empty a reason that does not ask to wait.
+func (t *Topic) explain(m *message.Message, r publisher.Result) publisher.Result {
+	if r.Outcome != publisher.Refused {
+		return r
+	}
+	e, ok := errors.AsType[*reason.Error](r.Err)
+	backlog := t.log.Limits().BacklogBytes
+	if ok && e.Reason == reason.BacklogFull && int64(len(t.subject)+len(m.Payload)) >= backlog {
+		r.Err = reason.New(reason.MessageTooLarge,
+			fmt.Sprintf("the message is larger than the topic's backlog_bytes of %d", backlog))
+	}
+	return r
 }
 
 // errOvertaken answers a publish that found no stream while a later one of the topic was stored by one that another
