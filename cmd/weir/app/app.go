@@ -36,7 +36,8 @@ type App struct {
 	auth     *authn.Authenticator
 	ctx      context.Context // of the background work; ends with Close
 	cancel   context.CancelFunc
-	failed   chan error // holds the first failure of the background work; never closed
+	known    chan struct{} // closed when the tenants are in force and their logs open
+	failed   chan error    // holds the first failure of the background work; never closed
 
 	// set by Start, in this order
 	certificate *certificate     // nil without TLS files
@@ -69,6 +70,7 @@ func New(c Config, log *zap.Logger, stdout io.Writer) *App {
 		registry: admin.NewRegistry(),
 		auth:     authn.New(),
 		failed:   make(chan error, 1),
+		known:    make(chan struct{}),
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	return a
@@ -185,6 +187,11 @@ func (a *App) openStore(ctx context.Context) error {
 
 // authenticateNative lets native clients of the embedded server in: applications only.
 func (a *App) authenticateNative(ctx context.Context, user, password string) (name string, ok bool) {
+	select {
+	case <-a.known:
+	case <-ctx.Done():
+		return "", false
+	}
 	p, err := a.auth.Authenticate(ctx, user, []byte(password))
 	if err != nil || p.Role != tenant.RoleApplication {
 		return "", false
@@ -204,7 +211,7 @@ func (a *App) wire() {
 	}
 	a.directory = &directory{
 		store: a.store, auth: a.auth, server: a.server, embedded: a.embedded, opening: newOpening(a.store),
-		log: a.log, known: make(chan struct{}),
+		log: a.log, known: a.known,
 	}
 	if a.config.TenantsFile != "" {
 		a.file = &tenantsFile{path: a.config.TenantsFile, store: a.store, auth: a.auth, log: a.log}

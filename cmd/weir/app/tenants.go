@@ -28,7 +28,7 @@ type directory struct {
 	// owned by whoever calls enforce: first the start, then the goroutine that follows the store
 	inForce map[string]tenant.Tenant
 
-	known chan struct{} // closed by the first enforce
+	known chan struct{} // closed when the tenants are in force and their logs open
 }
 
 // ready returns nil when the tenants are in force.
@@ -78,9 +78,6 @@ func (d *directory) enforce(all map[string]jetstream.StoredTenant) error {
 		d.log.Info("tenants in force", zap.Int("tenants", len(next)), zap.Strings("changed", changed))
 	}
 	d.inForce = next
-	if d.ready() != nil {
-		close(d.known)
-	}
 	return errors.Join(errs...)
 }
 

@@ -38,6 +38,7 @@ func (a *App) loadTenants(ctx context.Context) error {
 		return err
 	}
 	a.directory.opening.pass(ctx)
+	close(a.known)
 	return nil
 }
 
