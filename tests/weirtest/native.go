@@ -1,0 +1,83 @@
+package weirtest
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weirmq/weir/jetstream/message"
+)
+
+// DemoTenants is a tenants file that says of the tenant demo what Weir says of it by itself, for a sidecar, which has no
+// demo tenant.
+const DemoTenants = `
+tenants:
+  demo:
+    users:
+      device:  {password: demo, role: device}
+      service: {password: demo, role: application}
+`
+
+// DemoService logs a native client in to an embedded server as the application of the demo tenant. An external one, which
+// knows no users, ignores it.
+func DemoService() nats.Option { return nats.UserInfo("demo/service", "demo") }
+
+// Ensure asks for the stream of a topic, as a native service does, and returns the stream's name.
+func Ensure(t testing.TB, nc *nats.Conn, tenant, topic string) string {
+	t.Helper()
+	if code := AskFor(t, nc, tenant, topic); code != "" {
+		t.Fatalf("topic %s: %s", topic, code)
+	}
+	js, err := natsjs.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := js.StreamNameBySubject(Context(t), message.Subject(tenant, topic))
+	if err != nil {
+		t.Fatalf("topic %s has no stream: %v", topic, err)
+	}
+	return name
+}
+
+// AskFor asks for the stream of a topic and returns the code of the refusal; empty: it is there.
+func AskFor(t testing.TB, nc *nats.Conn, tenant, topic string) string {
+	t.Helper()
+	m, err := nc.Request(message.EnsureSubject(tenant), []byte(topic), 10*time.Second)
+	if err != nil {
+		t.Fatalf("topic %s: %v", topic, err)
+	}
+	var reply struct {
+		Error *struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &reply); err != nil {
+		t.Fatalf("topic %s: %q: %v", topic, m.Data, err)
+	}
+	if reply.Error != nil {
+		return reply.Error.Code
+	}
+	return ""
+}
+
+// Durable is the durable pull consumer of a native service on a topic, which is made where it does not exist. It gets
+// what is stored from now on.
+func Durable(t testing.TB, nc *nats.Conn, tenant, topic, name string) natsjs.Consumer {
+	t.Helper()
+	stream := Ensure(t, nc, tenant, topic)
+	js, err := natsjs.New(nc, natsjs.WithDefaultTimeout(10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := js.CreateOrUpdateConsumer(Context(t), stream, natsjs.ConsumerConfig{
+		Durable: name, AckPolicy: natsjs.AckExplicitPolicy, DeliverPolicy: natsjs.DeliverNewPolicy, MaxAckPending: -1,
+	})
+	if err != nil {
+		t.Fatalf("consumer %s of topic %s: %v", name, topic, err)
+	}
+	return c
+}
