@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -264,6 +265,8 @@ var unknownOutcome = reason.New(reason.PublishUnknown, "the message store did no
 func (c *conn) write() bool {
 	for range c.wake {
 		for {
+			// Whoever has woken this goroutine is about to add more: a write for all of it costs as much as one for the first.
+			runtime.Gosched()
 			b, closing, faults := c.batch()
 			for _, f := range faults {
 				c.report(f)

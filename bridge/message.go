@@ -2,18 +2,35 @@ package bridge
 
 import (
 	"bytes"
+	"sync"
 
 	"github.com/weirmq/weir/codec"
 	"github.com/weirmq/weir/jetstream/message"
 )
 
+// messages are kept for use again, with the memory of their payloads: there is one for every PUBLISH.
+var messages = sync.Pool{New: func() any { return new(message.Message) }}
+
+// payloadKept is the largest payload in bytes whose memory is kept.
+const payloadKept = 4 << 10
+
 // newMessage is a PUBLISH as it goes to the message log. It shares nothing with p, whose bytes the next packet overwrites.
 func newMessage(topic string, p *codec.Publish) *message.Message {
-	m := &message.Message{
-		Topic: topic, Payload: bytes.Clone(p.Payload), QoS: message.QoS(p.QoS), Dup: p.Dup, PacketID: p.PacketID,
-	}
+	m, _ := messages.Get().(*message.Message)
+	m.Topic, m.Payload = topic, append(m.Payload, p.Payload...)
+	m.QoS, m.Dup, m.PacketID = message.QoS(p.QoS), p.Dup, p.PacketID
 	copyProperties(m, &p.Properties.Message)
 	return m
+}
+
+// recycleMessage takes back a message whose answer has come: nobody looks at it any more.
+func recycleMessage(m *message.Message) {
+	payload := m.Payload[:0]
+	if cap(payload) > payloadKept {
+		payload = nil
+	}
+	*m = message.Message{Payload: payload}
+	messages.Put(m)
 }
 
 func copyProperties(m *message.Message, p *codec.MessageProperties) {

@@ -49,7 +49,7 @@ func (s *session) refusePublish(err *reason.Error) effect {
 func (s *session) published(token uint64, r publisher.Result) (e effect, until time.Time) {
 	switch r.Outcome {
 	case publisher.Stored:
-		s.in.answer(token, nil)
+		recycleMessage(s.in.answer(token, nil))
 		s.counts.published++
 		s.metrics.stored.Inc()
 		e.end = s.answered(nil)
