@@ -23,7 +23,10 @@ const (
 	exitConfig = 2
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	takeBallast()
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run is main with what it depends on. It returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
