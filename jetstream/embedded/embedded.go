@@ -147,6 +147,9 @@ func (s *Server) options() (*server.Options, error) {
 		MaxPayload:        MaxPayload,
 		MaxControlLine:    4096,
 		PingInterval:      pingInterval,
+		// Every acknowledgement of a consumer has a subject of its own, so keeping what was found for a subject costs more
+		// than looking again. What is published often is still kept by each connection of the server.
+		NoSublistCache: true,
 		// A server with an account besides the default one gives the default one no JetStream.
 		Accounts:                   []*server.Account{server.NewAccount(ownAccount)},
 		CustomClientAuthentication: s.door,
