@@ -12,6 +12,11 @@ import (
 	"github.com/weirmq/weir/jetstream/message"
 )
 
+// removingGrace is how long a topic is removing before it is looked at once more. By then, as a rule, every bridge has heard of
+// it, and whoever was about to subscribe has done so: it is cheaper to find them than to let them begin again. Nothing
+// is lost where it takes them longer.
+const removingGrace = 10 * time.Millisecond
+
 // idleness is what a bridge has seen of an unused topic's stream. It is guarded by the topic's mu.
 type idleness struct {
 	sequence uint64    // last of the stream
@@ -83,6 +88,11 @@ func (l *Log) removeIdle(ctx context.Context, t *Topic, idle time.Duration) (boo
 	mine, err := l.register.write(ctx, e.Value.with(removing), e)
 	if err != nil {
 		return false, err
+	}
+	select {
+	case <-time.After(removingGrace):
+	case <-ctx.Done():
+		return false, ctx.Err()
 	}
 	ok, err := l.isIdle(ctx, t, e, idle)
 	if err != nil {
