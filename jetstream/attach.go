@@ -155,7 +155,7 @@ func (l *Log) readerConfig(s *shard, stream, name string) reader.Config {
 		Deliver:   deliverPrefix + bridge + "." + strconv.FormatUint(l.store.deliveries.Add(1), 10),
 		Start:     reader.StartNew,
 		Replicas:  l.store.config.Replicas,
-		Decode:    l.decode,
+		Decode:    (&decoder{log: l}).decode,
 		Log:       l.log,
 		Metrics:   l.store.config.Reader,
 	}
@@ -178,13 +178,21 @@ func ownedBy(bridge, consumer string) bool {
 // errBadSubject is the reader's to count.
 var errBadSubject = errors.New("the subject is not that of a topic")
 
-// decode turns what lies in a stream of the tenant into a message.
-func (l *Log) decode(m *nats.Msg) (*message.Message, error) {
-	topic, ok := message.Topic(l.tenant, m.Subject)
-	if !ok {
-		return nil, errBadSubject
+// decoder turns what lies in a stream of a tenant into messages, for one reader.
+type decoder struct {
+	log            *Log
+	subject, topic string // of the last message: as a rule the next one has the same
+}
+
+func (d *decoder) decode(m *nats.Msg) (*message.Message, error) {
+	if m.Subject != d.subject {
+		topic, ok := message.Topic(d.log.tenant, m.Subject)
+		if !ok {
+			return nil, errBadSubject
+		}
+		d.subject, d.topic = m.Subject, topic
 	}
-	decoded := &message.Message{Topic: topic, Payload: m.Data}
+	decoded := &message.Message{Topic: d.topic, Payload: m.Data}
 	message.FromHeader(m.Header, decoded)
 	return decoded, nil
 }

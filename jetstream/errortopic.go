@@ -77,7 +77,18 @@ func (l *Log) AttachErrors(ctx context.Context, clientID, user string, sink read
 	if clientID != "" {
 		config.Start = reader.StartAll
 		config.Filter = l.names.errorSubject(clientID)
-		config.Decode = func(m *nats.Msg) (*message.Message, error) { return l.decodeOwn(m, user) }
+		decode := config.Decode
+		config.Decode = func(m *nats.Msg) (*message.Message, error) {
+			decoded, err := decode(m)
+			if err != nil {
+				return nil, err
+			}
+			if decoded.User != user {
+				return nil, errOtherUser
+			}
+			decoded.Topic = OwnErrors
+			return decoded, nil
+		}
 	}
 	r, err := reader.Open(ctx, config, sink)
 	if err != nil {
@@ -86,18 +97,6 @@ func (l *Log) AttachErrors(ctx context.Context, clientID, user string, sink read
 	}
 	l.opened(a, r)
 	return a, nil
-}
-
-func (l *Log) decodeOwn(m *nats.Msg, user string) (*message.Message, error) {
-	decoded, err := l.decode(m)
-	if err != nil {
-		return nil, err
-	}
-	if decoded.User != user {
-		return nil, errOtherUser
-	}
-	decoded.Topic = OwnErrors
-	return decoded, nil
 }
 
 // Event announces that a client connected or disconnected (presence), in the background. kind is "connected" or

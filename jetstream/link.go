@@ -58,7 +58,7 @@ func (s *Store) dial(tenant string, shards int) (*link, error) {
 		return nil, err
 	}
 	for i := range shards {
-		c, err := s.connect(tenant, fmt.Sprintf("data %d", i))
+		c, err := s.connect(tenant, fmt.Sprintf("data %d", i), nats.SkipSubjectValidation()) // they come encoded
 		if err != nil {
 			return nil, errors.Join(err, l.close(context.Background()))
 		}
@@ -71,8 +71,8 @@ func (s *Store) dial(tenant string, shards int) (*link, error) {
 	return l, nil
 }
 
-func (s *Store) connect(tenant, what string) (control, error) {
-	nc, err := s.config.Dial(tenant, s.options(what)...)
+func (s *Store) connect(tenant, what string, more ...nats.Option) (control, error) {
+	nc, err := s.config.Dial(tenant, append(s.options(what), more...)...)
 	if err != nil {
 		return control{}, err
 	}
