@@ -17,20 +17,29 @@ func (s *session) stepPublish(h codec.Header, body []byte) effect {
 	}
 	switch {
 	case p.QoS == 2:
-		return end(reason.QoSUnsupported, "QoS 2 is not served [MQTT-3.2.2-11]")
+		return s.endPublish(reason.QoSUnsupported, "QoS 2 is not served [MQTT-3.2.2-11]")
 	case p.Retain:
-		return end(reason.RetainUnsupported, "RETAIN is not served [MQTT-3.2.2-14]")
+		return s.endPublish(reason.RetainUnsupported, "RETAIN is not served [MQTT-3.2.2-14]")
 	case p.Properties.HasTopicAlias:
-		return end(reason.TopicAlias, "the Topic Alias Maximum is 0 [MQTT-3.3.2-9]")
+		return s.endPublish(reason.TopicAlias, "the Topic Alias Maximum is 0 [MQTT-3.3.2-9]")
 	case len(p.Properties.SubscriptionIDs) > 0:
-		return end(reason.ProtocolError, "a subscription identifier from a client [MQTT-3.3.4-6]")
+		return s.endPublish(reason.ProtocolError, "a subscription identifier from a client [MQTT-3.3.4-6]")
 	case p.QoS == 1 && s.in.unacked >= receiveMaximum:
-		return end(reason.ReceiveMaximum, "more than 1024 publishes without an acknowledgement [MQTT-3.3.4-7]")
+		return s.endPublish(reason.ReceiveMaximum, "more than 1024 publishes without an acknowledgement [MQTT-3.3.4-7]")
 	}
 	if err := quota.Topic(s.limits, s.tenant, p.Topic); err != nil {
 		return s.refusePublish(refused(err))
 	}
 	return effect{publish: p}
+}
+
+// endPublish refuses the PUBLISH that was decoded last by ending the connection.
+func (s *session) endPublish(r reason.Reason, message string) effect {
+	err := reason.New(r, message)
+	return effect{
+		fault: s.publishFault(err, string(s.publish.Topic), s.publish.PacketID),
+		end:   &ending{Error: err, reported: true},
+	}
 }
 
 // refusePublish refuses the PUBLISH that was decoded last: nothing of it was stored.
