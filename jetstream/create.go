@@ -127,6 +127,8 @@ func (l *Log) adopt(ctx context.Context, t *Topic, rec *topicRecord, limits tena
 	config := stream.CachedInfo().Config
 	generation, ok := l.generationOf(name, t.name)
 	if !ok || config.Metadata[metaTopic] != t.name || config.Metadata[metaTenant] != l.tenant {
+		l.log.Error("the topic's subject belongs to a stream that is not the topic's", zap.String("topic", t.name),
+			zap.String("reason", string(reason.InternalError)), zap.String("stream", name))
 		return reason.New(reason.InternalError, fmt.Sprintf("stream %s holds the subject of the topic and is not the topic's", name))
 	}
 	rec.Generation = generation

@@ -3,7 +3,6 @@ package jetstream
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -62,9 +61,6 @@ func (r reported) Published(_ uint64, result publisher.Result) {
 	}
 }
 
-// errOtherUser hides the entries of a user who had the client identifier before.
-var errOtherUser = errors.New("the entry is of another user")
-
 // AttachErrors delivers the error topic to one subscription: of one client identifier and user with what was kept of its previous
 // connections, or with clientID "" of the whole tenant. A client sees its own under the topic OwnErrors.
 func (l *Log) AttachErrors(ctx context.Context, clientID, user string, sink reader.Sink) (Reader, error) {
@@ -84,7 +80,7 @@ func (l *Log) AttachErrors(ctx context.Context, clientID, user string, sink read
 				return nil, err
 			}
 			if decoded.User != user {
-				return nil, errOtherUser
+				return nil, nil // whoever had the client identifier before
 			}
 			decoded.Topic = OwnErrors
 			return decoded, nil
@@ -104,7 +100,7 @@ func (l *Log) AttachErrors(ctx context.Context, clientID, user string, sink read
 func (l *Log) Event(kind, clientID string, v any) {
 	data, err := json.Marshal(v)
 	if err == nil {
-		err = l.link.nc.Publish(eventsPrefix+l.tenant+"."+kind+"."+message.Level(clientID), data)
+		err = l.link.nc.Publish(eventsPrefix+l.tenant+"."+kind+"."+message.SubjectLevel(clientID), data)
 	}
 	if err != nil {
 		l.log.Debug("event not published", zap.String("kind", kind), zap.Error(err))

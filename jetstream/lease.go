@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -53,10 +54,11 @@ type lease struct {
 	sequence uint64 // of the own record; 0: none
 	renewed  time.Time
 
-	mu     sync.Mutex
-	held   bool
-	first  chan struct{} // closed by run when the lease is held for the first time
-	others map[string]*neighbour
+	mu       sync.Mutex
+	held     bool
+	answered time.Time     // when the lease was last renewed
+	first    chan struct{} // closed by run when the lease is held for the first time
+	others   map[string]*neighbour
 }
 
 // neighbour is another bridge as this one sees it.
@@ -192,6 +194,9 @@ func (l *lease) ready() error {
 	if !l.held {
 		return errors.New("the bridge does not hold its lease in NATS")
 	}
+	if silence := time.Since(l.answered); silence > l.time*6/10 {
+		return fmt.Errorf("JetStream has not answered for %v", silence.Round(time.Second))
+	}
 	return nil
 }
 
@@ -200,6 +205,7 @@ func (l *lease) hold(held bool) {
 	defer l.mu.Unlock()
 	l.held = held
 	if held {
+		l.answered = time.Now()
 		select {
 		case <-l.first:
 		default:

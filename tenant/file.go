@@ -271,7 +271,10 @@ func parseQuota(kv pair, k quotaKey) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if k.duration && n != 0 && n != -1 {
+		switch {
+		case k.seconds && 0 < n && n <= k.max/int64(time.Second):
+			n *= int64(time.Second)
+		case k.duration && n != 0 && n != -1:
 			return 0, errorAt(kv.value, kv.path, "must be a duration such as 36h, or 0, or -1")
 		}
 		v = n

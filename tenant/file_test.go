@@ -31,7 +31,7 @@ tenants:
       topics: 5
       message_bytes: 0
       ttl: 90m
-      keep_alive_max: 10m
+      keep_alive_max: 600
       hold_bytes: -1
     topics:
       - {filter: "#", stream: dedicated}

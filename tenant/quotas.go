@@ -108,6 +108,8 @@ type quotaKey struct {
 	max      int64 // for -1, and the largest valid value
 	// duration says that the value is written as a Go duration, and is a whole number of seconds.
 	duration bool
+	// seconds says that a plain number is taken for seconds, as MQTT counts them.
+	seconds bool
 }
 
 var quotaKeys = []quotaKey{
@@ -128,7 +130,7 @@ var quotaKeys = []quotaKey{
 	{name: "hold_bytes", field: func(q *Quotas) *int64 { return &q.HoldBytes }, standard: 8 << 20, max: Unlimited},
 	{
 		name: "keep_alive_max", field: func(q *Quotas) *int64 { return (*int64)(&q.KeepAliveMax) }, standard: int64(maxKeepAlive), max: int64(maxKeepAlive),
-		duration: true,
+		duration: true, seconds: true,
 	},
 }
 

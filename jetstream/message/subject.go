@@ -124,6 +124,15 @@ func validName(topic []byte) bool {
 	return true
 }
 
+// SubjectLevel encodes any string, such as a client identifier, as one level of a subject: what a topic's level escapes and no
+// more, so that '/', '+' and '#' stay. The empty string is "%".
+func SubjectLevel(s string) string {
+	if s == "" {
+		return "%"
+	}
+	return escape(s, inSubject)
+}
+
 // Level encodes any string, such as a client identifier, as one level of a subject or topic: what a topic's level
 // escapes, and '/', '+' and '#' too. The empty string is "%".
 func Level(s string) string {

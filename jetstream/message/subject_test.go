@@ -58,6 +58,16 @@ func TestTopicRefuses(t *testing.T) {
 	}
 }
 
+func TestSubjectLevel(t *testing.T) {
+	for s, want := range map[string]string{
+		"": "%", "plain-7": "plain-7", "a/b+c#d": "a/b+c#d", "$x.y z": "$x%2Ey%20z", "*>%": "%2A%3E%25",
+	} {
+		if got := SubjectLevel(s); got != want {
+			t.Errorf("SubjectLevel(%q) = %q, want %q", s, got, want)
+		}
+	}
+}
+
 func TestLevel(t *testing.T) {
 	for s, want := range map[string]string{
 		"":            "%",

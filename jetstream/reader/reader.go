@@ -72,7 +72,7 @@ type Config struct {
 	From      uint64 // first stream sequence, for StartSequence
 	Replicas  int    // as the stream's
 	// Decode turns what lies in the stream into a message; Stored is filled in by the reader. A message that it
-	// refuses is acknowledged, counted as bad_subject and not delivered.
+	// refuses is acknowledged, counted as bad_subject, logged and not delivered; nil without an error is acknowledged only.
 	Decode func(m *nats.Msg) (*message.Message, error)
 	// Reattach names the stream that holds the topic now, and makes one where there is none. It is asked before
 	// and after a lost consumer is made again. Nil: the stream stays the one named above.
@@ -114,6 +114,8 @@ type Reader struct {
 
 	// calls is held while the sink is called, and taken before mu.
 	calls sync.Mutex
+	// complained is when a bad subject was last logged; guarded by calls.
+	complained time.Time
 
 	mu sync.Mutex
 	position

@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"github.com/weirmq/weir/reason"
 )
 
 // Headers and status codes of what a consumer sends besides messages.
@@ -30,7 +33,9 @@ func (r *Reader) receive(m *nats.Msg) {
 	}
 	decoded, err := r.cfg.Decode(m)
 	if err != nil {
-		r.cfg.Metrics.badSubject()
+		r.badSubject(m.Subject, err)
+	}
+	if decoded == nil {
 		r.Ack(Delivery{Sequence: p.stream, Reply: m.Reply})
 		return
 	}
@@ -54,6 +59,16 @@ func (r *Reader) receive(m *nats.Msg) {
 	if r.resumes != resumes { // the room came before this note of its lack
 		r.paused = false
 		r.reset(causeResume)
+	}
+}
+
+// badSubject counts a message that is not delivered, and logs one a second at most.
+func (r *Reader) badSubject(subject string, err error) {
+	r.cfg.Metrics.badSubject()
+	if now := time.Now(); now.Sub(r.complained) >= time.Second {
+		r.complained = now
+		r.cfg.Log.Warn("message not delivered", zap.String("reason", string(reason.BadSubject)),
+			zap.String("subject", subject), zap.Error(err))
 	}
 }
 

@@ -29,6 +29,7 @@ type tenantsFile struct {
 	// owned by whoever calls apply: first the start, then the watcher
 	seen    []byte // what was last looked at, good or bad
 	applied bool   // and is in the store, if it was good
+	refused string // what was last logged as wrong with it; empty where it was good
 }
 
 // readTenantsFile reads and parses a tenants file.
@@ -69,9 +70,13 @@ func (f *tenantsFile) reload(ctx context.Context) {
 		}
 		f.seen, f.applied = data, true
 		if err != nil {
-			f.log.Error("tenants file refused, the tenants in force stay", zap.Error(err))
+			if f.refused != err.Error() {
+				f.refused = err.Error()
+				f.log.Error("tenants file refused, the tenants in force stay", zap.Error(err))
+			}
 			return
 		}
+		f.refused = ""
 		err = f.apply(ctx, file)
 		if err == nil {
 			f.log.Info("tenants file applied", zap.String("file", f.path), zap.Int("tenants", len(file.Tenants)))
