@@ -42,8 +42,8 @@ tests/interop/mqttjs/node_modules/.package-lock.json: tests/interop/mqttjs/packa
 	cd tests/interop/mqttjs && npm ci --no-audit --no-fund
 	touch $@
 
-bench: ## a table beside mosquitto, nats-server's MQTT and mochi-mqtt
-	cd bench && $(GO) run .
+bench: ## the codec and the program, each beside its peers
+	$(MAKE) -C bench bench
 
 # Each target alone, because go test fuzzes one at a time.
 fuzz: ## every fuzz target for FUZZTIME

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -24,8 +25,10 @@ const (
 )
 
 func main() {
-	takeBallast()
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	ballast := takeBallast()
+	code := run(os.Args[1:], os.Stdout, os.Stderr)
+	runtime.KeepAlive(ballast)
+	os.Exit(code)
 }
 
 // run is main with what it depends on. It returns the exit code.
