@@ -214,21 +214,19 @@ func (c *conn) publish(p *codec.Publish) {
 			return
 		}
 	}
+	if t.Wait(c.ctx) != nil {
+		return // the connection has ended
+	}
 	m := newMessage(t.Name(), p)
 	m.ClientID, m.User, m.Role = c.session.clientID, c.principal.User, string(c.principal.Role)
-	if token, ok := c.enlist(m); ok {
-		t.Publish(m, c, token)
-	}
-}
-
-// enlist takes a slot for a publish, unless an answer that came meanwhile says that nothing more is published.
-func (c *conn) enlist(m *message.Message) (token uint64, ok bool) {
+	// Under mu, so that whoever is told that an earlier publish is lost knows that no later one is still on its way: it would be
+	// stored before the client sends the earlier one again.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.session.in.halted || c.ended != nil {
-		return 0, false
+		return
 	}
-	return c.session.in.push(m, time.Now()), true
+	t.Publish(m, c, c.session.in.push(m, time.Now()))
 }
 
 // refusePublish refuses the PUBLISH at hand because there is no topic to publish it to.

@@ -60,6 +60,9 @@ func (c *conn) storeWill(ctx context.Context) *reason.Error {
 	if err != nil {
 		return refused(err)
 	}
+	if t.Wait(ctx) != nil {
+		return unknownOutcome
+	}
 	a := make(answer, 1)
 	t.Publish(c.will, a, 0)
 	select {

@@ -98,9 +98,13 @@ func (l *Log) startAt(ctx context.Context, config *reader.Config, from uint64) e
 	if err != nil {
 		return err
 	}
+	state := stream.CachedInfo().State
 	config.Start, config.From = reader.StartSequence, from
-	if from > stream.CachedInfo().State.LastSeq+1 {
+	if from > state.LastSeq+1 {
 		config.Start = reader.StartAll
+	}
+	if state.Msgs > 0 {
+		config.Size = int(state.Bytes / state.Msgs)
 	}
 	return nil
 }
@@ -155,6 +159,7 @@ func (l *Log) readerConfig(s *shard, stream, name string) reader.Config {
 		Deliver:   deliverPrefix + bridge + "." + strconv.FormatUint(l.store.deliveries.Add(1), 10),
 		Start:     reader.StartNew,
 		Replicas:  l.store.config.Replicas,
+		Pace:      s.pace,
 		Decode:    (&decoder{log: l}).decode,
 		Log:       l.log,
 		Metrics:   l.store.config.Reader,

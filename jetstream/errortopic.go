@@ -94,15 +94,3 @@ func (l *Log) AttachErrors(ctx context.Context, clientID, user string, sink read
 	l.opened(a, r)
 	return a, nil
 }
-
-// Event announces that a client connected or disconnected (presence), in the background. kind is "connected" or
-// "disconnected", v becomes JSON. While NATS cannot be reached there is nobody to tell.
-func (l *Log) Event(kind, clientID string, v any) {
-	data, err := json.Marshal(v)
-	if err == nil {
-		err = l.link.nc.Publish(eventsPrefix+l.tenant+"."+kind+"."+message.SubjectLevel(clientID), data)
-	}
-	if err != nil {
-		l.log.Debug("event not published", zap.String("kind", kind), zap.Error(err))
-	}
-}

@@ -51,8 +51,9 @@ type lease struct {
 	wake  chan struct{} // holds one token when the own record was changed by somebody; never closed
 
 	// owned by run
-	sequence uint64 // of the own record; 0: none
-	renewed  time.Time
+	sequence   uint64 // of the own record; 0: none
+	renewed    time.Time
+	reconnects uint64 // of the connection, at that time
 
 	mu       sync.Mutex
 	held     bool
@@ -84,7 +85,7 @@ func startLease(s *Store) *lease {
 			return rec, err == nil && rec.State != leaseClosed
 		},
 		Change: l.change,
-		Synced: l.synced,
+		Synced: l.restart,
 		Log:    s.config.Log,
 	})
 	s.spawn(l.run)
@@ -124,8 +125,8 @@ func (l *lease) change(subject string, _, after leaseEntry) {
 	n.entry, n.seen = after, time.Now()
 }
 
-// synced restarts all clocks: nobody was seen while this bridge did not look.
-func (l *lease) synced() {
+// restart restarts all clocks: while this bridge saw nobody, or could not have been seen itself, nobody else could either.
+func (l *lease) restart() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, n := range l.others {
@@ -236,16 +237,30 @@ func (l *lease) run() {
 		case <-l.store.ctx.Done():
 			return
 		}
-		if l.sequence != 0 {
-			l.watch()
+		if l.sequence != 0 && len(l.silent()) > 0 {
+			// Others are judged only after an own sign of life, which proves that this bridge has seen what they wrote.
+			if l.renew() {
+				l.watch()
+			}
 		}
 	}
 }
 
+// renewedNow notes an own sign of life. Where it is late, or the connection is another one, the store may have been out of
+// reach for everybody: all get the full time to come back.
+func (l *lease) renewedNow(sequence uint64) {
+	now, reconnects := time.Now(), l.control.nc.Stats().Reconnects
+	if now.Sub(l.renewed) > l.time/2 || reconnects != l.reconnects {
+		l.restart()
+	}
+	l.sequence, l.renewed, l.reconnects = sequence, now, reconnects
+}
+
 func (l *lease) ownSubject() string { return leasePrefix + l.store.config.Bridge }
 
-// renew writes the own record, unless somebody has ended the lease: then it is taken anew when he has cleaned up.
-func (l *lease) renew() {
+// renew writes the own record, unless somebody has ended the lease: then it is taken anew when he has cleaned up. It reports
+// whether the record was written.
+func (l *lease) renew() bool {
 	own := l.copy.Get(l.ownSubject())
 	if own.Live && own.Value.State == leaseEnded {
 		if l.sequence != 0 {
@@ -255,7 +270,7 @@ func (l *lease) renew() {
 			l.store.config.Log.Warn("lease lost", zap.String("to", own.Value.By))
 		}
 		if l.alive(own.Value.By) && time.Since(l.renewed) < 2*l.time {
-			return
+			return false
 		}
 	}
 	ctx, cancel := context.WithTimeout(l.store.ctx, requestTimeout)
@@ -265,15 +280,16 @@ func (l *lease) renew() {
 		if l.sequence == 0 {
 			l.store.config.Log.Info("lease taken")
 		}
-		l.sequence, l.renewed = sequence, time.Now()
+		l.renewedNow(sequence)
 		l.hold(true)
-		return
+		return true
 	}
 	// A conflict is with what the copy shows by the next tick: a write of the own whose answer was lost, or the end.
 	if time.Since(l.renewed) > l.time {
 		l.hold(false)
 	}
 	l.store.config.Log.Debug("lease not renewed", zap.Error(err))
+	return false
 }
 
 // watch ends the leases of bridges that are silent, and cleans up after them, as well as after those of which somebody

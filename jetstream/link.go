@@ -11,6 +11,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/jetstream/reader"
 )
 
 // requestTimeout bounds one request to JetStream.
@@ -26,6 +27,7 @@ type control struct {
 type shard struct {
 	control
 	publisher *publisher.Publisher
+	pace      *reader.Pace
 }
 
 // link is the set of connections to one account.
@@ -62,9 +64,9 @@ func (s *Store) dial(tenant string, shards int) (*link, error) {
 		if err != nil {
 			return nil, errors.Join(err, l.close(context.Background()))
 		}
-		d := shard{control: c}
+		d := shard{control: c, pace: reader.NewPace()}
 		l.shards = append(l.shards, &d)
-		if d.publisher, err = publisher.New(c.nc, publisher.Config{Metrics: s.config.Publisher}); err != nil {
+		if d.publisher, err = publisher.New(c.nc, publisher.Config{Timeout: s.config.publishTimeout, Metrics: s.config.Publisher}); err != nil {
 			return nil, errors.Join(err, l.close(context.Background()))
 		}
 	}

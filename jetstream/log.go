@@ -29,6 +29,7 @@ type Log struct {
 	sessions  *sessions
 	creations chan struct{} // slots
 	relimit   chan struct{} // wakes the goroutine that brings streams to the limits; never closed
+	events    chan event    // to be written; never closed
 	reports   atomic.Int64  // error reports whose answer is to come
 
 	mu            sync.Mutex
@@ -53,6 +54,7 @@ func (s *Store) newLog(ctx context.Context, name string) (_ *Log, err error) {
 		log:         s.config.Log.With(zap.String("tenant", name)),
 		creations:   make(chan struct{}, maxCreations),
 		relimit:     make(chan struct{}, 1),
+		events:      make(chan event, maxEvents),
 		limits:      s.limitsOf(name),
 		attachments: make(map[attachmentKey]*attachment),
 	}
@@ -95,7 +97,7 @@ func (l *Log) start(ctx context.Context) error {
 	if err := l.listen(); err != nil {
 		return err
 	}
-	for _, f := range []func(){l.clean, l.keepLimits, l.sessions.reconcile} {
+	for _, f := range []func(){l.clean, l.keepLimits, l.sessions.reconcile, l.tell} {
 		if !l.store.spawn(f) {
 			return errStopping
 		}

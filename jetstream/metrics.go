@@ -14,6 +14,7 @@ type Metrics struct {
 	leaseLost        prometheus.Counter
 	bridgesEnded     prometheus.Counter
 	reportsDropped   prometheus.Counter
+	eventsDropped    prometheus.Counter
 }
 
 // NewMetrics registers the metrics.
@@ -50,8 +51,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		reportsDropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "weir_error_reports_dropped_total", Help: "Entries of the error topic that could not be stored.",
 		}),
+		eventsDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "weir_events_dropped_total", Help: "Presence events that could not be written.",
+		}),
 	}
 	reg.MustRegister(m.topics, m.created, m.creationFailures, m.cleanups, m.repeated, m.claims, m.leaseHeld, m.leaseLost,
-		m.bridgesEnded, m.reportsDropped)
+		m.bridgesEnded, m.reportsDropped, m.eventsDropped)
 	return m
 }

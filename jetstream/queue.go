@@ -88,11 +88,21 @@ func (p *pending) Published(_ uint64, r publisher.Result) {
 	q := &t.queue
 	q.inflight--
 	missing := r.Outcome == publisher.NoStream
+	var behind []*pending
 	switch {
 	case missing && t.startMend() == nil:
 		missing, r = false, publisher.Result{Outcome: publisher.Unknown, Err: errStopping}
 	case missing:
 		q.failed = append(q.failed, p)
+	case r.Outcome == publisher.Unknown:
+		// What waits for the stream may come behind it, and must not be stored before it is sent again.
+		behind = append(q.failed, q.held...)
+		q.failed, q.held = nil, nil
+		if errors.Is(r.Err, publisher.ErrUnanswered) {
+			// Where the stream is missing and a native subscriber listens on its subject, nobody says that it is.
+			t.suspect = true
+			t.startMend()
+		}
 	case r.Outcome == publisher.Stored && len(q.failed) > 0 && q.failed[0].order < p.order:
 		q.overtaken = true
 	}
@@ -102,6 +112,9 @@ func (p *pending) Published(_ uint64, r publisher.Result) {
 	}
 	t.retire()
 	t.mu.Unlock()
+	for _, b := range behind {
+		b.answer(r)
+	}
 	if !missing {
 		p.answer(t.explain(p.message, r))
 	}

@@ -39,7 +39,8 @@ type Config struct {
 	Publisher *publisher.Metrics
 	Reader    *reader.Metrics
 
-	leaseTime time.Duration // 0: the constant of that name
+	leaseTime      time.Duration // 0: the constant of that name
+	publishTimeout time.Duration // 0: the publisher's default
 }
 
 const (

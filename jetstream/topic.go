@@ -109,12 +109,18 @@ func (t *Topic) stream() string {
 // Publish stores m and answers to done, in the background. Messages of one goroutine to one topic are stored in
 // the order of the calls. Where the stream was removed in the meantime it is made again and the publish repeated, still
 // in order. m and its bytes must stay as they are until the answer. After an Unknown outcome the
-// caller publishes nothing more for that connection.
+// caller publishes nothing more for that connection; to be sure of it, it calls Publish with the lock that its Published
+// takes, which Publish never waits for.
 func (t *Topic) Publish(m *message.Message, done publisher.Done, token uint64) {
 	p := newPending()
 	p.topic, p.message, p.done, p.token = t, m, done, token
 	t.publish(p)
 }
+
+// Wait returns once this topic's connection has room for one more publish: fewer than 8,192 messages and 64 MiB under way.
+// Whoever publishes calls it before, without a lock that the answers take. Every publish has its answer after 10 s at the
+// latest, so it is over by then.
+func (t *Topic) Wait(ctx context.Context) error { return t.shard.publisher.Wait(ctx) }
 
 // current returns the object that stands for the topic now, with its mu held.
 func (t *Topic) current() *Topic {

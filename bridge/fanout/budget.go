@@ -154,9 +154,13 @@ func (s *source) cursors() (low, high uint64) {
 
 // starve notes that messages were refused or discarded for want of room in the budget. The caller holds feed.mu.
 func (s *source) starve() {
-	if !s.starved {
-		s.starved = true
-		s.feed.hub.starving.Add(1)
+	if s.starved {
+		return
+	}
+	s.starved = true
+	s.feed.hub.starving.Add(1)
+	if s.owner == nil && s.feed.behind() {
+		s.feed.shed()
 	}
 }
 

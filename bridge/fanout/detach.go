@@ -15,8 +15,9 @@ import (
 const (
 	detachSpan  = 128
 	detachBytes = 4 << 20
-	// patience is how long a subscription may keep others waiting: a pause of the scheduler is no slowness.
-	patience = 20 * time.Millisecond
+	// patience is how long a subscription may stand still while others wait: a pause of the scheduler is no slowness. One
+	// that moves, but not out of the way, has as long again.
+	patience = 50 * time.Millisecond
 	// detachRetry is the wait after an attempt that failed.
 	detachRetry = time.Second
 	// rejoinAfter and rejoinSpan keep a subscription at the edge from going to and fro.
@@ -24,10 +25,11 @@ const (
 	rejoinSpan  = detachSpan / 2
 )
 
-// behind tells whether somebody holds back so much that the shared reader may come to a halt.
+// behind tells whether somebody holds back so much that the shared reader may come to a halt, or has come to one because
+// the hub's budget is used up: what is held here can be discarded only where nobody has taken it.
 func (f *feed) behind() bool {
 	r := &f.source.ring
-	return r.span() >= detachSpan || r.held >= detachBytes
+	return r.span() >= detachSpan || r.held >= detachBytes || f.source.starved && r.held > 0
 }
 
 // shed starts the detaching of those who are behind. The caller holds mu.
@@ -41,7 +43,8 @@ func (f *feed) shed() {
 
 // detachSlow detaches whoever is behind after a moment of patience. One such goroutine runs per feed.
 func (f *feed) detachSlow() {
-	wait := patience
+	wait := patience / 2 // a first look tells only who may be slow
+	var seen map[*Subscription]look
 	for {
 		timer := time.NewTimer(wait)
 		select {
@@ -60,6 +63,7 @@ func (f *feed) detachSlow() {
 			slow = nil // it may be calm again: another moment of patience
 		}
 		f.calm = false
+		slow, seen = f.stuck(slow, seen)
 		f.mu.Unlock()
 		wait = patience
 		for _, sub := range slow {
@@ -70,6 +74,27 @@ func (f *feed) detachSlow() {
 			}
 		}
 	}
+}
+
+// stuck returns which of those who are slow now have been so for too long: two looks ago, or at the last one and have not
+// moved since. The others have until the next look. seen holds how often and where each was seen. The caller holds mu.
+func (f *feed) stuck(slow []*Subscription, seen map[*Subscription]look) (stuck []*Subscription, now map[*Subscription]look) {
+	now = make(map[*Subscription]look, len(slow))
+	for _, sub := range slow {
+		before, low := seen[sub], sub.low()
+		if before.times > 1 || before.times == 1 && before.low == low {
+			stuck = append(stuck, sub)
+			continue
+		}
+		now[sub] = look{times: before.times + 1, low: low}
+	}
+	return stuck, now
+}
+
+// look is where a subscription was when it was seen to be slow, so many times running.
+type look struct {
+	times int
+	low   uint64
 }
 
 // slow lists the holders of the oldest quarter of what is held, provided that somebody else waits for new messages.

@@ -41,27 +41,46 @@ type env struct {
 	hub    *fanout.Hub
 	reg    *prometheus.Registry
 	ended  chan struct{} // closed when the test ends, before its sessions are
+	opts   server.Options
+	server *server.Server
+}
+
+func (e *env) serve() {
+	e.t.Helper()
+	opts := e.opts
+	var err error
+	if e.server, err = server.NewServer(&opts); err != nil {
+		e.t.Fatal(err)
+	}
+	e.server.Start()
+	if !e.server.ReadyForConnections(patience) {
+		e.t.Fatal("nats-server does not start")
+	}
+	e.opts.Port = opts.Port
+}
+
+func (e *env) stop() {
+	e.server.Shutdown()
+	e.server.WaitForShutdown()
+}
+
+// restart stops the server and starts it again on its port and store.
+func (e *env) restart() {
+	e.t.Helper()
+	e.stop()
+	e.serve()
 }
 
 func start(t testing.TB, budget int64, change ...func(*natsjs.StreamConfig)) *env {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
+	e := &env{t: t, reg: prometheus.NewRegistry(), ended: make(chan struct{}), opts: server.Options{
 		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("nats-server does not start")
-	}
+	}}
+	e.serve()
+	t.Cleanup(e.stop)
 	closed := make(chan struct{})
-	nc, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
-		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	nc, err := nats.Connect(e.server.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
+		nats.ReconnectWait(20*time.Millisecond), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +88,7 @@ func start(t testing.TB, budget int64, change ...func(*natsjs.StreamConfig)) *en
 		nc.Close()
 		<-closed
 	})
-	e := &env{t: t, nc: nc, reg: prometheus.NewRegistry(), ended: make(chan struct{})}
+	e.nc = nc
 	if e.js, err = natsjs.New(nc, natsjs.WithPublishAsyncMaxPending(256)); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +102,7 @@ func start(t testing.TB, budget int64, change ...func(*natsjs.StreamConfig)) *en
 	if e.stream, err = e.js.CreateStream(deadline(t), cfg); err != nil {
 		t.Fatal(err)
 	}
-	e.log = &streamLog{env: e, metrics: reader.NewMetrics(e.reg)}
+	e.log = &streamLog{env: e, metrics: reader.NewMetrics(e.reg), pace: reader.NewPace()}
 	e.hub = fanout.New(fanout.Config{Budget: budget, Log: zap.NewNop(), Metrics: fanout.NewMetrics(e.reg)})
 	t.Cleanup(func() {
 		if err := e.hub.Close(deadline(t)); err != nil {
@@ -97,6 +116,7 @@ func start(t testing.TB, budget int64, change ...func(*natsjs.StreamConfig)) *en
 type streamLog struct {
 	env      *env
 	metrics  *reader.Metrics
+	pace     *reader.Pace
 	attached atomic.Int64
 	opened   atomic.Int64 // ever
 	fail     atomic.Bool
@@ -114,7 +134,7 @@ func (l *streamLog) Attach(ctx context.Context, topic, name string, from uint64,
 	n := strconv.FormatInt(l.opened.Add(1), 10)
 	cfg := reader.Config{
 		Conn: l.env.nc, JetStream: l.env.js, Stream: "S", Durable: "b_1_" + name, Deliver: "weir.deliver.1." + n,
-		Replicas: 1, Filter: "mqtt.t." + topic, Log: zap.NewNop(), Metrics: l.metrics,
+		Replicas: 1, Filter: "mqtt.t." + topic, Log: zap.NewNop(), Metrics: l.metrics, Pace: l.pace,
 		Decode: func(m *nats.Msg) (*message.Message, error) {
 			return &message.Message{Topic: topic, Payload: m.Data}, nil
 		},

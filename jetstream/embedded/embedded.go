@@ -30,6 +30,10 @@ const (
 
 	readyTimeout = 10 * time.Second
 	pingInterval = 10 * time.Second
+
+	// maxPending is how many bytes may wait for one connection before it is cut off. A connection of the bridge carries the
+	// deliveries of all topics of a tenant, and is cut off from all of them.
+	maxPending = 256 << 20
 )
 
 // Sync is when the store calls fsync.
@@ -147,6 +151,7 @@ func (s *Server) options() (*server.Options, error) {
 		MaxPayload:        MaxPayload,
 		MaxControlLine:    4096,
 		PingInterval:      pingInterval,
+		MaxPending:        maxPending,
 		// Every acknowledgement of a consumer has a subject of its own, so keeping what was found for a subject costs more
 		// than looking again. What is published often is still kept by each connection of the server.
 		NoSublistCache: true,

@@ -10,6 +10,10 @@ import (
 	"github.com/weirmq/weir/reason"
 )
 
+// ErrUnanswered is the error of an Unknown outcome for want of an answer within Config.Timeout, on a connection that has
+// not been lost.
+var ErrUnanswered error = reason.New(reason.PublishUnknown, "JetStream has not answered in time")
+
 // Results that many publishes share.
 var (
 	stored        = Result{Outcome: Stored}
@@ -20,7 +24,7 @@ var (
 	overloaded    = refused(reason.NATSUnavailable, "JetStream is overloaded (too many requests)")
 	unavailable   = refused(reason.NATSUnavailable, "JetStream is not available for the stream")
 	noStream      = Result{Outcome: NoStream, Err: reason.New(reason.NATSUnavailable, "no stream stores the subject")}
-	unanswered    = unknown("JetStream has not answered in time")
+	unanswered    = Result{Outcome: Unknown, Err: ErrUnanswered}
 	lost          = unknown("the NATS connection was lost before the answer")
 	down          = unknown("the NATS connection is down")
 	stopped       = unknown("the bridge stopped before the answer")

@@ -2,7 +2,6 @@ package reader
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -41,6 +40,8 @@ func (r *Reader) keep() {
 	defer acks.Stop()
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	defer r.patience.Stop()
+	defer r.lock(r.giveBack)
 	for {
 		select {
 		case <-r.ctx.Done():
@@ -58,17 +59,18 @@ func (r *Reader) keep() {
 			case waiting > 0:
 				acks.Reset(ackDelay)
 			}
+			r.resize()
 		case <-acks.C:
 			r.flush()
+		case <-r.patience.C:
+			r.lock(r.giveBack)
 		case <-beat.C:
 			r.listen()
-		case <-r.status:
-			r.lock(func() { r.reset(causeReconnect) })
+			r.resize()
+		case s := <-r.status:
+			r.connection(s)
 		case <-r.gone:
-			r.lock(func() {
-				r.lost = true
-				r.reset(causeDeleted)
-			})
+			r.died()
 		}
 	}
 }
@@ -81,6 +83,40 @@ func (r *Reader) listen() {
 			r.reset(causeSilent)
 		}
 	})
+}
+
+// connection takes what has become of the connection. Until the reader starts over nobody listens to the consumer, so that
+// the server does not begin to deliver for all readers as soon as the connection is back.
+func (r *Reader) connection(s nats.Status) {
+	if s == nats.CONNECTED {
+		r.lock(func() { r.reset(causeReconnect) })
+		return
+	}
+	if r.sub != nil {
+		_ = r.sub.Unsubscribe() // fails only where the connection is closed
+		r.sub = nil
+	}
+}
+
+// died takes the advisory that the consumer was deleted.
+func (r *Reader) died() {
+	r.lock(func() {
+		r.lost = true
+		r.reset(causeDeleted)
+	})
+}
+
+// resize changes the consumer's window where the size of the messages asks for it.
+func (r *Reader) resize() {
+	r.mu.Lock()
+	changed := r.window != r.made.MaxAckPending
+	r.mu.Unlock()
+	if !changed || !r.cfg.Conn.IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, requestTimeout)
+	defer cancel()
+	r.adapt(ctx)
 }
 
 func (r *Reader) lock(f func()) {
@@ -100,8 +136,12 @@ func (r *Reader) mend() {
 			return
 		}
 		r.cause, r.lost = causeNone, false
-		r.mending, r.syncing, r.last = true, true, 0
+		r.mending, r.syncing, r.last, r.arrived = true, true, 0, 0
+		lost = lost || r.adrift
 		r.mu.Unlock()
+		if r.await() != nil {
+			return // closed
+		}
 		r.cfg.Metrics.reset(cause)
 		err := r.repair(lost)
 		if err == nil {
@@ -115,7 +155,8 @@ func (r *Reader) mend() {
 		r.cfg.Log.Warn("reader: reset failed", zap.String("stream", r.cfg.Stream), zap.String("consumer", r.cfg.Durable),
 			zap.String("cause", string(cause)), zap.Duration("retry", wait), zap.Error(err))
 		r.lock(func() {
-			r.lost = r.lost || errors.Is(err, nats.ErrNoResponders) || missing(err)
+			r.giveBack()
+			r.lost = true // a consumer that does not exist does not answer to a reset at all
 			if r.cause == causeNone {
 				r.cause = cause
 			}
@@ -131,31 +172,52 @@ func (r *Reader) mend() {
 
 // repair brings the consumer back to its ack floor, or makes it again where it is gone.
 func (r *Reader) repair(lost bool) error {
+	if err := r.subscribe(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.ctx, requestTimeout)
 	var watch sync.WaitGroup
 	watch.Go(func() {
+		// Either way an answer that is waited for may never come.
 		select {
-		case <-r.status: // the answer got lost with the connection
+		case s := <-r.status:
 			cancel()
+			r.connection(s)
 			r.lock(func() { r.reset(causeReconnect) })
+		case <-r.gone:
+			cancel()
+			r.died()
 		case <-ctx.Done():
 		}
 	})
 	defer watch.Wait()
 	defer cancel()
-	if !lost {
-		_, err := r.cfg.JetStream.ResetConsumer(ctx, r.currentStream(), r.cfg.Durable)
+	stream := r.currentStream()
+	if lost {
+		_, err := r.cfg.JetStream.PushConsumer(ctx, stream, r.cfg.Durable)
+		switch {
+		case missing(err) || err == nil && r.unsettledPlace():
+			if stream, err = r.remake(ctx); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		}
+	}
+	r.adapt(ctx)
+	answer, err := r.cfg.JetStream.ResetConsumer(ctx, stream, r.cfg.Durable)
+	if err != nil {
 		return err
 	}
-	_, err := r.cfg.JetStream.PushConsumer(ctx, r.currentStream(), r.cfg.Durable)
-	switch {
-	case missing(err):
-		return r.remake(ctx)
-	case err != nil:
-		return err
-	}
-	_, err = r.cfg.JetStream.ResetConsumer(ctx, r.currentStream(), r.cfg.Durable)
-	return err
+	r.lock(func() { r.expect(answer.NumPending + answer.Delivered.Consumer) })
+	return nil
+}
+
+// unsettledPlace tells whether the consumer was being made again, and that has not come to its end.
+func (r *Reader) unsettledPlace() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.adrift
 }
 
 // home names the stream that holds the topic now.

@@ -60,9 +60,10 @@ func (s *natsServer) stop() {
 	s.WaitForShutdown()
 }
 
-func connect(t testing.TB, s *natsServer) (*nats.Conn, natsjs.JetStream) {
+func connect(t testing.TB, s *natsServer, more ...nats.Option) (*nats.Conn, natsjs.JetStream) {
 	t.Helper()
-	nc, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(20*time.Millisecond))
+	nc, err := nats.Connect(s.ClientURL(), append(more,
+		nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(20*time.Millisecond))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,12 +53,11 @@ const (
 // The consumer's fixed settings. Redelivery is never left to the server's timer, hence the long ackWait.
 const (
 	ackWait           = 24 * time.Hour
-	maxAckPending     = 256
 	heartbeat         = 5 * time.Second
 	inactiveThreshold = 10 * time.Minute
 )
 
-// Config says what to read and how. All fields but Filter, From and Reattach are required.
+// Config says what to read and how. All fields but Filter, From, Size, Pace and Reattach are required.
 type Config struct {
 	// Conn carries deliveries and acknowledgements; it reconnects for ever and does not buffer meanwhile.
 	Conn *nats.Conn
@@ -71,6 +70,9 @@ type Config struct {
 	Start     Start
 	From      uint64 // first stream sequence, for StartSequence
 	Replicas  int    // as the stream's
+	Size      int    // bytes of a message, as far as that is known beforehand; 0: it is not
+	// Pace is shared by the readers of Conn. Nil: each starts over when it has to, however many others do.
+	Pace *Pace
 	// Decode turns what lies in the stream into a message; Stored is filled in by the reader. A message that it
 	// refuses is acknowledged, counted as bad_subject, logged and not delivered; nil without an error is acknowledged only.
 	Decode func(m *nats.Msg) (*message.Message, error)
@@ -102,7 +104,6 @@ type Reader struct {
 	sink   Sink
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	sub    *nats.Subscription
 	wake   chan struct{} // holds one token; never closed
 	gone   chan *nats.Msg
 	deaths *nats.Subscription
@@ -110,7 +111,10 @@ type Reader struct {
 	keeper sync.WaitGroup
 
 	// Owned by the keeper.
-	probed time.Time // when an acknowledgement last asked for an answer
+	sub      *nats.Subscription    // nil while the connection is down
+	made     natsjs.ConsumerConfig // of the consumer as it is
+	patience *time.Timer           // when the reader's turn to start over ends in any case
+	probed   time.Time             // when an acknowledgement last asked for an answer
 
 	// calls is held while the sink is called, and taken before mu.
 	calls sync.Mutex
@@ -119,6 +123,7 @@ type Reader struct {
 
 	mu sync.Mutex
 	position
+	flow
 	acks   []string  // replies not written yet
 	spare  []string  // the previous acks, for reuse; owned by the keeper between two calls of flush
 	heard  time.Time // last sign of life of the consumer
@@ -133,13 +138,17 @@ var _ Attached = (*Reader)(nil)
 func Open(ctx context.Context, cfg Config, sink Sink) (*Reader, error) {
 	r := &Reader{
 		cfg: cfg, sink: sink,
-		wake:  make(chan struct{}, 1),
-		gone:  make(chan *nats.Msg, 4),
-		heard: time.Now(),
+		wake:     make(chan struct{}, 1),
+		gone:     make(chan *nats.Msg, 4),
+		patience: time.NewTimer(pacePatience),
+		heard:    time.Now(),
+		flow:     newFlow(cfg.Size),
 	}
 	r.stream = cfg.Stream
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := r.connect(ctx); err != nil {
+		r.patience.Stop()
+		r.giveBack()
 		return nil, errors.Join(err, r.unsubscribe())
 	}
 	cfg.Metrics.add(r)
@@ -149,33 +158,53 @@ func Open(ctx context.Context, cfg Config, sink Sink) (*Reader, error) {
 
 // connect subscribes first, so that the consumer finds somebody listening.
 func (r *Reader) connect(ctx context.Context) (err error) {
-	if r.sub, err = r.cfg.Conn.Subscribe(r.cfg.Deliver, r.receive); err != nil {
+	if err = r.enter(ctx); err != nil {
 		return err
 	}
-	if err = r.sub.SetPendingLimits(-1, -1); err != nil {
+	r.status = r.cfg.Conn.StatusChanged(nats.CONNECTED, nats.RECONNECTING)
+	if err = r.subscribe(); err != nil {
 		return err
 	}
 	if err = r.watch(r.cfg.Stream); err != nil {
 		return err
 	}
-	r.status = r.cfg.Conn.StatusChanged(nats.CONNECTED)
 	policy := map[Start]natsjs.DeliverPolicy{
 		StartNew: natsjs.DeliverNewPolicy, StartSequence: natsjs.DeliverByStartSequencePolicy, StartAll: natsjs.DeliverAllPolicy,
 	}[r.cfg.Start]
-	info, err := r.create(ctx, r.cfg.Stream, policy, r.cfg.From)
+	info, err := r.create(ctx, r.cfg.Stream, policy, r.cfg.From, false)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.expect(info.NumPending + info.Delivered.Consumer)
 	// The consumer starts right after its ack floor, and nothing can have been acknowledged before the sink knew.
 	r.origin = info.AckFloor.Stream
 	r.high = max(r.high, r.origin)
 	return nil
 }
 
-// create makes the consumer. The name is this bridge's own, so one that is there with other settings is a remnant.
-func (r *Reader) create(ctx context.Context, stream string, policy natsjs.DeliverPolicy, from uint64) (*natsjs.ConsumerInfo, error) {
+// subscribe begins to listen to the consumer, unless that has begun.
+func (r *Reader) subscribe() error {
+	if r.sub != nil {
+		return nil
+	}
+	sub, err := r.cfg.Conn.Subscribe(r.cfg.Deliver, r.receive)
+	if err != nil {
+		return err
+	}
+	r.sub = sub
+	return sub.SetPendingLimits(-1, -1)
+}
+
+// create makes the consumer. The name is this bridge's own, so one that is there with other settings is a remnant, unless
+// it is kept: then it is this reader's own, made in an attempt that failed later, and holds what has come since.
+func (r *Reader) create(
+	ctx context.Context, stream string, policy natsjs.DeliverPolicy, from uint64, keep bool,
+) (*natsjs.ConsumerInfo, error) {
+	r.mu.Lock()
+	window := r.window
+	r.mu.Unlock()
 	cfg := natsjs.ConsumerConfig{
 		Durable:           r.cfg.Durable,
 		DeliverSubject:    r.cfg.Deliver,
@@ -184,7 +213,7 @@ func (r *Reader) create(ctx context.Context, stream string, policy natsjs.Delive
 		AckWait:           ackWait,
 		MaxDeliver:        -1,
 		FilterSubject:     r.cfg.Filter,
-		MaxAckPending:     maxAckPending,
+		MaxAckPending:     window,
 		IdleHeartbeat:     heartbeat,
 		InactiveThreshold: inactiveThreshold,
 		Replicas:          r.cfg.Replicas,
@@ -193,15 +222,40 @@ func (r *Reader) create(ctx context.Context, stream string, policy natsjs.Delive
 		cfg.OptStartSeq = max(from, 1)
 	}
 	c, err := r.cfg.JetStream.CreatePushConsumer(ctx, stream, cfg)
+	if errors.Is(err, natsjs.ErrConsumerExists) && keep {
+		c, err = r.cfg.JetStream.PushConsumer(ctx, stream, r.cfg.Durable)
+		if err == nil && c.CachedInfo().Config.DeliverSubject != r.cfg.Deliver {
+			err = natsjs.ErrConsumerExists
+		}
+	}
 	if errors.Is(err, natsjs.ErrConsumerExists) {
-		if err = r.cfg.JetStream.DeleteConsumer(ctx, stream, r.cfg.Durable); err == nil {
+		if err = r.cfg.JetStream.DeleteConsumer(ctx, stream, r.cfg.Durable); err == nil || missing(err) {
 			c, err = r.cfg.JetStream.CreatePushConsumer(ctx, stream, cfg)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
+	r.made = c.CachedInfo().Config
 	return c.CachedInfo(), nil
+}
+
+// adapt brings the consumer's window to what the size of the messages allows.
+func (r *Reader) adapt(ctx context.Context) {
+	r.mu.Lock()
+	window, stream := r.window, r.stream
+	r.mu.Unlock()
+	if window == r.made.MaxAckPending {
+		return
+	}
+	cfg := r.made
+	cfg.MaxAckPending = window
+	// Where it fails, the next heartbeat brings it up again.
+	if _, err := r.cfg.JetStream.UpdatePushConsumer(ctx, stream, cfg); err != nil {
+		r.cfg.Log.Debug("reader: window not changed", zap.String("stream", stream), zap.String("consumer", r.cfg.Durable), zap.Error(err))
+		return
+	}
+	r.made = cfg
 }
 
 // watch listens for the advisory that the consumer was deleted, by itself or with its stream.

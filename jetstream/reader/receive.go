@@ -77,6 +77,10 @@ func (r *Reader) accept(m *nats.Msg, p place) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.heard = time.Now()
+	r.arrive(p.consumer)
+	if r.note(m.Size()) {
+		r.signal()
+	}
 	if r.closed || r.paused || r.adrift {
 		return false
 	}
@@ -113,6 +117,9 @@ func (r *Reader) control(m *nats.Msg) {
 	case statusHeartbeat:
 		r.heard = time.Now()
 		told, err := strconv.ParseUint(m.Header.Get(lastConsumerHeader), 10, 64)
+		if err == nil {
+			r.idle(told)
+		}
 		if err == nil && told != r.last && !r.paused && !r.mending && r.cause == causeNone {
 			r.reset(causeHeartbeat)
 		}

@@ -13,34 +13,33 @@ var errMoved = errors.New("stream replaced meanwhile")
 
 // remake makes the consumer again, at the first message not acknowledged, or at the beginning of the stream that has
 // replaced the old one, and tells the sink what was lost.
-func (r *Reader) remake(ctx context.Context) error {
-	name, err := r.home(ctx)
-	if err != nil {
-		return err
+func (r *Reader) remake(ctx context.Context) (name string, err error) {
+	if name, err = r.home(ctx); err != nil {
+		return "", err
 	}
 	stream, err := r.cfg.JetStream.Stream(ctx, name)
 	if err != nil {
-		return err
+		return "", err
 	}
 	state := stream.CachedInfo().State
 	r.mu.Lock()
 	before := r.position
 	anew := name != r.stream || state.LastSeq < r.high
+	from := before.next()
 	r.adrift = true // nothing counts before it is clear which stream it belongs to
 	r.mu.Unlock()
-	from := before.next()
 	if anew {
 		from = 1
 		if err := r.watch(name); err != nil {
-			return err
+			return "", err
 		}
 	}
-	info, err := r.create(ctx, name, natsjs.DeliverByStartSequencePolicy, from)
+	info, err := r.create(ctx, name, natsjs.DeliverByStartSequencePolicy, from, true)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if now, err := r.home(ctx); err != nil || now != name {
-		return errors.Join(errMoved, err)
+		return "", errors.Join(errMoved, err)
 	}
 	lost := before.pending
 	if !anew {
@@ -49,9 +48,7 @@ func (r *Reader) remake(ctx context.Context) error {
 	r.settleDown(name, anew, lost)
 	r.cfg.Log.Warn("reader: consumer made again", zap.String("stream", name), zap.String("consumer", r.cfg.Durable),
 		zap.Uint64("from", from), zap.Uint64("lost", lost))
-	// Whatever came while adrift was dropped.
-	_, err = r.cfg.JetStream.ResetConsumer(ctx, name, r.cfg.Durable)
-	return err
+	return name, nil // with a reset to come: whatever arrived while adrift was dropped
 }
 
 // settleDown takes up the new place and tells the sink, in line with its deliveries.
