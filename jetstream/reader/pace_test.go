@@ -174,7 +174,7 @@ func TestRemakeThatFailsHalfWayLosesNothing(t *testing.T) {
 }
 
 // A consumer that does not exist does not answer to a reset. It is made again all the same.
-func TestConsumerDeletedWhileItIsReset(t *testing.T) {
+func TestConsumerDeletedBeforeItIsReset(t *testing.T) {
 	nc, js := connect(t, startServer(t))
 	makeStream(t, js)
 	if _, err := js.CreateConsumer(deadline(t), "S", natsjs.ConsumerConfig{Durable: "other", AckPolicy: natsjs.AckExplicitPolicy}); err != nil {
@@ -190,12 +190,10 @@ func TestConsumerDeletedWhileItIsReset(t *testing.T) {
 		for _, d := range sink.waitFor(n)[n-5 : n-2] {
 			r.Ack(d)
 		}
-		deleted := make(chan error, 1)
-		go func() { deleted <- js.DeleteConsumer(deadline(t), "S", cfg.Durable) }()
-		r.Receive(&nats.Msg{Subject: "mqtt.t.a", Reply: "$JS.ACK.S.b_1.1.999.99.1700000000000000000.0"})
-		if err := <-deleted; err != nil {
+		if err := js.DeleteConsumer(deadline(t), "S", cfg.Durable); err != nil {
 			t.Fatal(err)
 		}
+		r.Receive(&nats.Msg{Subject: "mqtt.t.a", Reply: "$JS.ACK.S.b_1.1.999.99.1700000000000000000.0"})
 	}
 	publish(t, js, n, n+5)
 	expect(t, sink.waitFor(n+5), 0, n+5)
