@@ -22,6 +22,7 @@
 //
 // # Goroutines
 //
-// A Store runs one for its lease, one per tenant for the topics that are not used any more, one for each topic that is being
-// made, and those of the followed streams and of the publishers. Close waits for all of them.
+// A Store runs one for its lease, three per tenant (for the topics that are not used any more, for streams with old
+// limits, and for presence events), one for each topic that is being made, and those of the followed streams and of the
+// publishers. Close waits for all of them.
 package jetstream

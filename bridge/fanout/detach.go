@@ -11,7 +11,7 @@ import (
 )
 
 // When a subscription is given a source of its own, and when it may come back. The shared reader stops at 256 messages
-// unacknowledged, so that there is as much again to go on with while the new consumer is made.
+// or 20 MiB unacknowledged, so that there is as much again to go on with while the new consumer is made.
 const (
 	detachSpan  = 128
 	detachBytes = 4 << 20

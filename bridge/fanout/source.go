@@ -6,7 +6,7 @@ import (
 	"github.com/weirmq/weir/jetstream/reader"
 )
 
-// What one source keeps at most. The reader stops by itself at 256 messages unacknowledged; maxHeld counts where messages
+// What one source keeps at most. The reader stops by itself at 256 messages unacknowledged, sooner where they are large; maxHeld counts where messages
 // that expired in the stream do not hold it back. Bytes are bounded for all sources together, by the hub's budget:
 // a bound for each would have the reader stop and start over with every few large messages.
 const (

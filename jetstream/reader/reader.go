@@ -55,6 +55,7 @@ const (
 	ackWait           = 24 * time.Hour
 	heartbeat         = 5 * time.Second
 	inactiveThreshold = 10 * time.Minute
+	abandonTimeout    = time.Second
 )
 
 // Config says what to read and how. All fields but Filter, From, Size, Pace and Reattach are required.
@@ -148,7 +149,8 @@ func Open(ctx context.Context, cfg Config, sink Sink) (*Reader, error) {
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := r.connect(ctx); err != nil {
 		r.patience.Stop()
-		r.giveBack()
+		r.lock(r.giveBack)
+		r.abandon(ctx, err)
 		return nil, errors.Join(err, r.unsubscribe())
 	}
 	cfg.Metrics.add(r)
@@ -292,6 +294,19 @@ func (r *Reader) Close(ctx context.Context) error {
 		err = errors.Join(err, derr)
 	}
 	return err
+}
+
+// abandon deletes a consumer that may have been made although nobody was told so: it would hold the stream's messages until
+// it is taken for inactive. Where that fails, or the request to make it is still under way, so it is.
+func (r *Reader) abandon(ctx context.Context, err error) {
+	if _, refused := errors.AsType[natsjs.JetStreamError](err); refused || !r.cfg.Conn.IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	defer cancel()
+	if err := r.cfg.JetStream.DeleteConsumer(ctx, r.cfg.Stream, r.cfg.Durable); err != nil && !missing(err) {
+		r.cfg.Log.Debug("reader: consumer not deleted", zap.String("stream", r.cfg.Stream), zap.String("consumer", r.cfg.Durable), zap.Error(err))
+	}
 }
 
 // unsubscribe gives back what connect took on the connection.
