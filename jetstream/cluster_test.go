@@ -1,0 +1,124 @@
+package jetstream
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/weirmq/weir/reason"
+	"github.com/weirmq/weir/tenant"
+)
+
+// newCluster starts three servers that replicate. Each must know the others before it starts, and none is ready before they
+// are.
+func newCluster(t *testing.T) (servers []*server.Server) {
+	t.Helper()
+	var ports []int
+	var routes []*url.URL
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: l.Addr().String()})
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, port := range ports {
+		s, err := server.NewServer(&server.Options{
+			ServerName: fmt.Sprint("s", i), Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true,
+			JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 1 << 28,
+			Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: port}, Routes: routes,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			s.Shutdown()
+			s.WaitForShutdown()
+		})
+		s.Start()
+		servers = append(servers, s)
+	}
+	for _, s := range servers {
+		if !s.ReadyForConnections(patience) {
+			t.Fatal("a server does not start")
+		}
+	}
+	return servers
+}
+
+// clusterLog opens the log of a bridge on one server of a cluster, which may take its time to elect a leader.
+func clusterLog(t *testing.T, s *server.Server, limits tenant.Limits) *Log {
+	t.Helper()
+	store := newStore(t, s, func(c *Config) { c.Replicas = 3 })
+	store.SetLimits("acme", limits)
+	ctx := ctxOf(t)
+	for {
+		l, err := store.Tenant(ctx, "acme")
+		if err == nil {
+			return l
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// With three replicas a read from a follower can be stale, and the leader of a stream behind that of the cluster: the quota
+// is exact all the same, and a topic that is removed takes no message with it.
+func TestThreeReplicas(t *testing.T) {
+	const quota, lanes, rounds = 4, 2, 10
+	servers := newCluster(t)
+	limits := limited(func(q *tenant.Quotas) { q.Topics, q.BacklogBytes = quota, 1<<20 })
+	a, b := clusterLog(t, servers[0], limits), clusterLog(t, servers[1], limits)
+	logs := []*Log{a, b}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var made []string
+	for i := range 3 * quota {
+		wg.Go(func() {
+			name := fmt.Sprint("t/", i)
+			_, err := logs[i%2].Topic(ctxOf(t), name)
+			var e *reason.Error
+			switch {
+			case err == nil:
+				mu.Lock()
+				made = append(made, name)
+				mu.Unlock()
+			case !errors.As(err, &e) || e.Reason != reason.TopicQuota:
+				t.Errorf("topic %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(made) != quota {
+		t.Fatalf("%d topics, the quota is %d", len(made), quota)
+	}
+	for _, name := range made {
+		if removed, err := a.RemoveIfUnused(ctxOf(t), name); err != nil || !removed {
+			t.Errorf("removed %v: %v", removed, err)
+		}
+	}
+	if err := b.register.settle(ctxOf(t)); err != nil {
+		t.Fatal(err)
+	}
+	for lane := range lanes {
+		wg.Go(func() {
+			for round := range rounds {
+				if _, err := cleanupRace(fmt.Sprintf("race/%d", lane), round, a, b); err != nil {
+					t.Errorf("lane %d round %d: %v", lane, round, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
