@@ -1,0 +1,139 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+)
+
+// Errors of a publish. After ErrLost nothing was or will be written.
+var (
+	ErrLost       = errors.New("nats: the connection has ended")
+	ErrMaxPayload = errors.New("nats: message larger than the server's max_payload")
+)
+
+// maxOut is how many bytes may wait to be written. Whoever publishes bounds what it has under way, so a connection that
+// comes to this takes nothing any more, and is ended.
+const maxOut = 160 << 20
+
+// Publish appends a message to what is written next on the connection of that epoch. It never waits. Messages are written in
+// the order of the calls. reply and header may be empty; header is a whole block. The arguments are the caller's again when it
+// returns.
+func (c *Conn) Publish(epoch uint64, subject, reply string, header, payload []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.up || c.epoch != epoch {
+		return ErrLost
+	}
+	total := len(header) + len(payload)
+	if total > c.maxPayload {
+		return ErrMaxPayload
+	}
+	if len(c.out)+total > maxOut {
+		c.fail(errStalled)
+		return ErrLost
+	}
+	out := c.out
+	if len(header) > 0 {
+		out = append(out, "HPUB "...)
+	} else {
+		out = append(out, "PUB "...)
+	}
+	out = append(out, subject...)
+	out = append(out, ' ')
+	if reply != "" {
+		out = append(out, reply...)
+		out = append(out, ' ')
+	}
+	if len(header) > 0 {
+		out = strconv.AppendUint(out, uint64(len(header)), 10)
+		out = append(out, ' ')
+	}
+	out = strconv.AppendUint(out, uint64(total), 10)
+	out = append(out, crlf...)
+	out = append(out, header...)
+	out = append(out, payload...)
+	c.out = append(out, crlf...)
+	c.written()
+	return nil
+}
+
+// Flush returns once the server has processed all that was published and subscribed before on the connection of that epoch.
+func (c *Conn) Flush(ctx context.Context, epoch uint64) error {
+	c.mu.Lock()
+	if !c.up || c.epoch != epoch {
+		c.mu.Unlock()
+		return ErrLost
+	}
+	answered := make(chan bool, 1)
+	c.ping(answered)
+	c.mu.Unlock()
+	select {
+	case ok := <-answered:
+		if !ok {
+			return ErrLost
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ping asks the server for a PONG, and sends true to answered when it comes, false when the connection ends before. Nil is
+// told nothing. The caller holds mu.
+func (c *Conn) ping(answered chan<- bool) {
+	c.pings = append(c.pings, answered)
+	c.out = append(c.out, "PING\r\n"...)
+	c.written()
+}
+
+// pong takes the answer to the first PING that waits for one.
+func (c *Conn) pong() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.pings) == 0 {
+		return // one that the server sent unasked
+	}
+	if answered := c.pings[0]; answered != nil {
+		answered <- true
+	}
+	c.pings = c.pings[1:]
+	c.unanswered = 0
+}
+
+// written wakes the writing goroutine. The caller holds mu.
+func (c *Conn) written() {
+	if c.idle {
+		c.idle = false
+		c.more.Signal()
+	}
+}
+
+// write writes what gathers until the connection of that epoch ends.
+func (c *Conn) write(epoch uint64, conn net.Conn) {
+	var spare []byte
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		for len(c.out) == 0 && c.up && c.epoch == epoch {
+			c.idle = true
+			c.more.Wait()
+		}
+		if !c.up || c.epoch != epoch {
+			return
+		}
+		out := c.out
+		c.out = spare[:0]
+		c.mu.Unlock()
+		_, err := conn.Write(out)
+		if spare = out; cap(spare) > keepSize {
+			spare = nil
+		}
+		c.mu.Lock()
+		if err != nil {
+			c.fail(err)
+			return
+		}
+	}
+}
