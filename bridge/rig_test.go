@@ -90,7 +90,7 @@ func newBridge(t testing.TB, ns *server.Server, q tenant.Quotas, change func(*Se
 	var err error
 	r.store, err = jetstream.Open(context.Background(), jetstream.Config{
 		Bridge:    nuid.Next(),
-		Dial:      func(_ string, opts ...nats.Option) (*nats.Conn, error) { return nats.Connect(ns.ClientURL(), opts...) },
+		Options:   jetstream.External(ns.ClientURL(), ""),
 		Shared:    true,
 		Log:       log,
 		Metrics:   jetstream.NewMetrics(registry),

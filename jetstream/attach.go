@@ -1,16 +1,17 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strconv"
 	"strings"
 
-	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/jetstream/wire"
 )
 
 // Reader is one attached consumer.
@@ -152,8 +153,8 @@ func (l *Log) reattach(ctx context.Context, topic string) (string, error) {
 func (l *Log) readerConfig(s *shard, stream, name string) reader.Config {
 	bridge := l.store.config.Bridge
 	return reader.Config{
-		Conn:      s.nc,
-		JetStream: s.js,
+		Conn:      s.conn,
+		JetStream: l.link.js,
 		Stream:    stream,
 		Durable:   consumerName(bridge, name),
 		Deliver:   deliverPrefix + bridge + "." + strconv.FormatUint(l.store.deliveries.Add(1), 10),
@@ -189,16 +190,17 @@ type decoder struct {
 	subject, topic string // of the last message: as a rule the next one has the same
 }
 
-func (d *decoder) decode(m *nats.Msg) (*message.Message, error) {
-	if m.Subject != d.subject {
-		topic, ok := message.Topic(d.log.tenant, m.Subject)
+func (d *decoder) decode(m *wire.Msg) (*message.Message, error) {
+	if string(m.Subject) != d.subject {
+		subject := string(m.Subject)
+		topic, ok := message.Topic(d.log.tenant, subject)
 		if !ok {
 			return nil, errBadSubject
 		}
-		d.subject, d.topic = m.Subject, topic
+		d.subject, d.topic = subject, topic
 	}
-	decoded := &message.Message{Topic: d.topic, Payload: m.Data}
-	message.FromHeader(m.Header, decoded)
+	decoded := &message.Message{Topic: d.topic, Payload: bytes.Clone(m.Data)}
+	message.DecodeHeader(m.Header, decoded)
 	return decoded, nil
 }
 

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"strconv"
 
-	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/jetstream/wire"
 )
 
 // OwnErrors is the topic under which a client sees its own errors.
@@ -74,7 +74,7 @@ func (l *Log) AttachErrors(ctx context.Context, clientID, user string, sink read
 		config.Start = reader.StartAll
 		config.Filter = l.names.errorSubject(clientID)
 		decode := config.Decode
-		config.Decode = func(m *nats.Msg) (*message.Message, error) {
+		config.Decode = func(m *wire.Msg) (*message.Message, error) {
 			decoded, err := decode(m)
 			if err != nil {
 				return nil, err

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
@@ -35,6 +36,15 @@ func (g *gate) Dial(network, address string) (net.Conn, error) {
 	return gated{c, g}, err
 }
 
+// through are the options of connections through a gate.
+func through(srv *server.Server, g *gate) func(string) (nats.Options, error) {
+	return func(tenant string) (nats.Options, error) {
+		o, err := External(srv.ClientURL(), "")(tenant)
+		o.CustomDialer = g
+		return o, err
+	}
+}
+
 type gated struct {
 	net.Conn
 	gate *gate
@@ -54,9 +64,7 @@ func TestEventNeverBlocks(t *testing.T) {
 	srv := newServer(t, nil)
 	g := newGate()
 	s := newStore(t, srv, func(c *Config) {
-		c.Dial = func(_ string, opts ...nats.Option) (*nats.Conn, error) {
-			return nats.Connect(srv.ClientURL(), append(opts, nats.SetCustomDialer(g))...)
-		}
+		c.Options = through(srv, g)
 	})
 	l := openLog(t, s)
 	g.set(true)

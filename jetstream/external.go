@@ -1,14 +1,22 @@
 package jetstream
 
-import "github.com/nats-io/nats.go"
+import (
+	"strings"
 
-// External returns the Dial of a NATS system outside the process, for a Config with Shared. urls are NATS URLs, comma
+	"github.com/nats-io/nats.go"
+)
+
+// External returns the Options of a NATS system outside the process, for a Config with Shared. urls are NATS URLs, comma
 // separated; credentials is a file, or empty.
-func External(urls, credentials string) func(tenant string, opts ...nats.Option) (*nats.Conn, error) {
-	return func(_ string, opts ...nats.Option) (*nats.Conn, error) {
-		if credentials != "" {
-			opts = append(opts[:len(opts):len(opts)], nats.UserCredentials(credentials))
+func External(urls, credentials string) func(tenant string) (nats.Options, error) {
+	return func(string) (nats.Options, error) {
+		options := nats.GetDefaultOptions()
+		for url := range strings.SplitSeq(urls, ",") {
+			options.Servers = append(options.Servers, strings.TrimSpace(url))
 		}
-		return nats.Connect(urls, opts...)
+		if credentials == "" {
+			return options, nil
+		}
+		return options, nats.UserCredentials(credentials)(&options)
 	}
 }

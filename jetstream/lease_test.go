@@ -8,13 +8,15 @@ import (
 
 // kill ends a store as a killed process ends: nothing is given back.
 func kill(s *Store) {
+	links := []*link{s.own}
 	for _, l := range s.open() {
-		for _, nc := range l.link.connections() {
-			nc.Close()
-		}
+		links = append(links, l.link)
 	}
-	for _, nc := range s.own.connections() {
-		nc.Close()
+	for _, l := range links {
+		l.nc.Close()
+		for _, d := range l.shards {
+			d.conn.Close()
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

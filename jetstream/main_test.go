@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -58,10 +57,8 @@ func newStore(t *testing.T, s *server.Server, change func(*Config)) *Store {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	config := Config{
-		Bridge: nuid.Next(),
-		Dial: func(_ string, opts ...nats.Option) (*nats.Conn, error) {
-			return nats.Connect(s.ClientURL(), opts...)
-		},
+		Bridge:    nuid.Next(),
+		Options:   External(s.ClientURL(), ""),
 		Shared:    true,
 		Log:       zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel)),
 		Metrics:   NewMetrics(registry),

@@ -128,9 +128,7 @@ func TestStallLongerThanALeaseKillsNobody(t *testing.T) {
 	g := newGate()
 	stalling := func(c *Config) {
 		c.leaseTime = leaseTime
-		c.Dial = func(_ string, opts ...nats.Option) (*nats.Conn, error) {
-			return nats.Connect(srv.ClientURL(), append(opts, nats.SetCustomDialer(g))...)
-		}
+		c.Options = through(srv, g)
 	}
 	stores := []*Store{newStore(t, srv, stalling), newStore(t, srv, stalling), newStore(t, srv, stalling)}
 	for _, s := range stores {

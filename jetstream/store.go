@@ -24,8 +24,8 @@ var errStopping = reason.New(reason.NATSUnavailable, "the bridge is stopping")
 type Config struct {
 	// Bridge names this bridge among all that ever share the NATS system: random, [a-z0-9]+.
 	Bridge string
-	// Dial connects to the account of a tenant, "" to Weir's own. The options come last, so that they hold.
-	Dial func(tenant string, opts ...nats.Option) (*nats.Conn, error)
+	// Options say how to connect to the account of a tenant, "" to Weir's own: where it is, and how to log in.
+	Options func(tenant string) (nats.Options, error)
 	// Shared says that all tenants and Weir itself are in one account, so that one set of connections serves all.
 	Shared bool
 	// Shards is how many connections carry data, per account. 0: 2.

@@ -175,8 +175,10 @@ func TestAccountPerTenant(t *testing.T) {
 	own := func(c *Config) {
 		c.Shared = false
 		c.leaseTime = time.Second
-		c.Dial = func(tenant string, opts ...nats.Option) (*nats.Conn, error) {
-			return nats.Connect(srv.ClientURL(), append(opts, nats.UserInfo(accounts[tenant], "p"))...)
+		c.Options = func(tenant string) (nats.Options, error) {
+			o, err := External(srv.ClientURL(), "")(tenant)
+			o.User, o.Password = accounts[tenant], "p"
+			return o, err
 		}
 	}
 	first, second := newStore(t, srv, own), newStore(t, srv, own)

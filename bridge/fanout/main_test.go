@@ -1,6 +1,7 @@
 package fanout_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -19,6 +20,7 @@ import (
 	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/jetstream/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,6 +37,7 @@ func deadline(t testing.TB) context.Context {
 type env struct {
 	t      testing.TB
 	nc     *nats.Conn
+	conn   *wire.Conn
 	js     natsjs.JetStream
 	stream natsjs.Stream
 	log    *streamLog
@@ -89,6 +92,13 @@ func start(t testing.TB, budget int64, change ...func(*natsjs.StreamConfig)) *en
 		<-closed
 	})
 	e.nc = nc
+	if e.conn, err = wire.Connect(nc.Opts, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.conn.Close)
+	changed, stop := e.conn.Watch()
+	defer stop()
+	<-changed
 	if e.js, err = natsjs.New(nc, natsjs.WithPublishAsyncMaxPending(256)); err != nil {
 		t.Fatal(err)
 	}
@@ -133,10 +143,10 @@ func (l *streamLog) Attach(ctx context.Context, topic, name string, from uint64,
 	}
 	n := strconv.FormatInt(l.opened.Add(1), 10)
 	cfg := reader.Config{
-		Conn: l.env.nc, JetStream: l.env.js, Stream: "S", Durable: "b_1_" + name, Deliver: "weir.deliver.1." + n,
+		Conn: l.env.conn, JetStream: l.env.js, Stream: "S", Durable: "b_1_" + name, Deliver: "weir.deliver.1." + n,
 		Replicas: 1, Filter: "mqtt.t." + topic, Log: zap.NewNop(), Metrics: l.metrics, Pace: l.pace,
-		Decode: func(m *nats.Msg) (*message.Message, error) {
-			return &message.Message{Topic: topic, Payload: m.Data}, nil
+		Decode: func(m *wire.Msg) (*message.Message, error) {
+			return &message.Message{Topic: topic, Payload: bytes.Clone(m.Data)}, nil
 		},
 	}
 	if name == "" {

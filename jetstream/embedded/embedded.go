@@ -209,12 +209,14 @@ func (s *Server) enable(name string) error {
 	return nil
 }
 
-// Dial connects to the tenant's account as the bridge, in-process; the empty tenant is Weir's own account.
-func (s *Server) Dial(tenant string, opts ...nats.Option) (*nats.Conn, error) {
+// Options connect to the tenant's account as the bridge, in-process; the empty tenant is Weir's own account.
+func (s *Server) Options(tenant string) (nats.Options, error) {
+	options := nats.GetDefaultOptions()
 	if tenant != "" && s.door.account(tenant) == nil {
-		return nil, fmt.Errorf("embedded nats-server: no tenant %q", tenant)
+		return options, fmt.Errorf("embedded nats-server: no tenant %q", tenant)
 	}
-	return nats.Connect("", append([]nats.Option{nats.InProcessServer(s.nats), login(tenant, s.secret)}, opts...)...)
+	options.InProcessServer = s.nats
+	return options, login(tenant, s.secret)(&options)
 }
 
 // Disconnect ends the native connections of a user that was removed or changed. A client that is logging in with the old

@@ -91,7 +91,11 @@ func shutdown(t *testing.T, s *embedded.Server) {
 // bridge connects in-process.
 func bridge(t *testing.T, s *embedded.Server, tenant string) (*nats.Conn, natsjs.JetStream) {
 	t.Helper()
-	nc, err := s.Dial(tenant)
+	options, err := s.Options(tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := options.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,8 +249,8 @@ func TestRestart(t *testing.T) {
 	}
 	shutdown(t, s)
 	s = start(t, embedded.Config{DataDir: dir}, "other")
-	if _, err := s.Dial("acme"); err == nil {
-		t.Error("a tenant that was not added can be dialled")
+	if _, err := s.Options("acme"); err == nil {
+		t.Error("a tenant that was not added can be connected to")
 	}
 	for range 2 {
 		if err := s.AddTenant("acme"); err != nil {
@@ -335,7 +339,7 @@ func TestNoTenant(t *testing.T) {
 			t.Errorf("%q is a tenant", name)
 		}
 	}
-	if _, err := s.Dial("acme"); err == nil {
-		t.Error("Dial to a tenant that was not added")
+	if _, err := s.Options("acme"); err == nil {
+		t.Error("options of a tenant that was not added")
 	}
 }

@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/nats-io/nats.go"
-
+	"github.com/weirmq/weir/jetstream/wire"
 	"github.com/weirmq/weir/reason"
 )
 
@@ -42,7 +41,7 @@ func unknown(message string) Result {
 }
 
 // answer takes one answer. It is the subscription's callback.
-func (p *Publisher) answer(m *nats.Msg) {
+func (p *Publisher) answer(m *wire.Msg) {
 	r, ok := parse(m)
 	if !ok {
 		p.config.Metrics.strange()
@@ -66,12 +65,12 @@ func (p *Publisher) answer(m *nats.Msg) {
 
 // parse reads a PubAck. It reports false for what is none: a native service that answers to the messages that it sees
 // must not be taken for JetStream.
-func parse(m *nats.Msg) (Result, bool) {
+func parse(m *wire.Msg) (Result, bool) {
 	if bytes.HasPrefix(m.Data, streamPrefix) {
 		return stored, true
 	}
 	if len(m.Data) == 0 {
-		return noStream, m.Header.Get("Status") == statusNoReply
+		return noStream, string(m.Status()) == statusNoReply
 	}
 	if !bytes.HasPrefix(m.Data, errorPrefix) {
 		return Result{}, false

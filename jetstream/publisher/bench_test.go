@@ -30,11 +30,8 @@ func BenchmarkPublish(b *testing.B) {
 		benchmarkPublish(b, nc, js)
 	})
 	b.Run("tcp", func(b *testing.B) {
-		// Options that come later win: no in-process server.
-		nc, js := dial(b, s, nats.InProcessServer(nil), func(o *nats.Options) error {
-			o.Servers = []string{"nats://" + s.Addr().String()}
-			return nil
-		})
+		nc, js := dial(b, s)
+		nc.Opts.InProcessServer, nc.Opts.Servers = nil, []string{"nats://" + s.Addr().String()}
 		benchmarkPublish(b, nc, js)
 	})
 }
@@ -46,7 +43,7 @@ func benchmarkPublish(b *testing.B, nc *nats.Conn, js natsjs.JetStream) {
 			b.Error(err)
 		}
 	}()
-	p := newPublisher(b, nc, publisher.Config{})
+	p := newPublisher(b, connect(b, nc), publisher.Config{})
 	m := &message.Message{
 		ClientID: "thermostat-7", User: "thermostat-7", Role: "device", QoS: 1, Payload: make([]byte, 128),
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/weirmq/weir/jetstream/embedded"
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/jetstream/wire"
 	"github.com/weirmq/weir/reason"
 )
 
@@ -26,9 +28,45 @@ type remote struct {
 	server    *embedded.Server
 	nc        *nats.Conn
 	js        natsjs.JetStream
-	lost      chan struct{} // one for each connection that ended
-	back      chan struct{} // one for each that came after another
+	conn      *wire.Conn
+	cutter    *cutter
 }
+
+// cutter is a dialer whose last connection can be cut.
+type cutter struct {
+	mu   sync.Mutex
+	last net.Conn
+}
+
+func (c *cutter) Dial(network, address string) (net.Conn, error) {
+	conn, err := net.Dial(network, address)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = conn
+	return conn, err
+}
+
+func (c *cutter) cut() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last.Close()
+}
+
+// await waits until the connection is in a state.
+func await(t *testing.T, conn *wire.Conn, condition func(epoch uint64, up bool) bool) {
+	t.Helper()
+	changed, stop := conn.Watch()
+	defer stop()
+	for !condition(conn.State()) {
+		select {
+		case <-changed:
+		case <-time.After(patience):
+			t.Fatal("the connection does not change")
+		}
+	}
+}
+
+func down(_ uint64, up bool) bool { return !up }
 
 func (r *remote) start(t *testing.T) {
 	t.Helper()
@@ -53,17 +91,15 @@ func (r *remote) stop(t *testing.T) {
 
 func startRemote(t *testing.T) *remote {
 	t.Helper()
-	r := &remote{dir: t.TempDir(), addr: "127.0.0.1:0", lost: make(chan struct{}, 100), back: make(chan struct{}, 100)}
+	r := &remote{dir: t.TempDir(), addr: "127.0.0.1:0", cutter: &cutter{}}
 	r.start(t)
 	t.Cleanup(func() { r.stop(t) })
 	login, err := embedded.Login(r.dir, tenant)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.nc, err = nats.Connect("nats://"+r.addr, login, nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
-		nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0), nats.IgnoreAuthErrorAbort(),
-		nats.DisconnectErrHandler(func(*nats.Conn, error) { r.lost <- struct{}{} }),
-		nats.ReconnectHandler(func(*nats.Conn) { r.back <- struct{}{} }))
+	r.nc, err = nats.Connect("nats://"+r.addr, login, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
+		nats.ReconnectJitter(0, 0), nats.IgnoreAuthErrorAbort())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +107,8 @@ func startRemote(t *testing.T) *remote {
 	if r.js, err = natsjs.New(r.nc); err != nil {
 		t.Fatal(err)
 	}
+	r.nc.Opts.CustomDialer = r.cutter
+	r.conn = connect(t, r.nc)
 	makeStream(t, r.js, natsjs.StreamConfig{Name: "S", Subjects: []string{"kept.>"}})
 	return r
 }
@@ -78,17 +116,18 @@ func startRemote(t *testing.T) *remote {
 func TestConnectionLost(t *testing.T) {
 	r := startRemote(t)
 	unanswered(t, r.nc, "silence")
-	p := newPublisher(t, r.nc, publisher.Config{})
+	p := newPublisher(t, r.conn, publisher.Config{})
 	defer closePublisher(t, p)
 	done := make(answers, 10)
+	await(t, r.conn, func(_ uint64, up bool) bool { return up })
 	p.Publish("silence", text(""), done, 1)
-	if err := r.nc.Flush(); err != nil {
+	if err := r.conn.Flush(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	r.stop(t)
 	// Known at once that its answer cannot come any more.
 	done.expect(t, 1, publisher.Unknown, reason.PublishUnknown)
-	<-r.lost
+	await(t, r.conn, down)
 	// What comes now waits for the server, in order.
 	for i := range uint64(5) {
 		p.Publish("kept.a", text(fmt.Sprint(i)), done, i)
@@ -114,10 +153,10 @@ func TestConnectionLost(t *testing.T) {
 
 func TestConnectionDownTooLong(t *testing.T) {
 	r := startRemote(t)
-	p := newPublisher(t, r.nc, publisher.Config{Timeout: 300 * time.Millisecond})
+	p := newPublisher(t, r.conn, publisher.Config{Timeout: 300 * time.Millisecond})
 	defer closePublisher(t, p)
 	r.stop(t)
-	<-r.lost
+	await(t, r.conn, down)
 	done := make(answers, 10)
 	begun := time.Now()
 	p.Publish("kept.a", text(""), done, 1)
@@ -142,8 +181,9 @@ func TestConnectionDownTooLong(t *testing.T) {
 func TestClosedConnection(t *testing.T) {
 	s := startServer(t)
 	nc, _ := dial(t, s)
-	p := newPublisher(t, nc, publisher.Config{Timeout: 300 * time.Millisecond})
-	nc.Close()
+	conn := connect(t, nc)
+	p := newPublisher(t, conn, publisher.Config{Timeout: 300 * time.Millisecond})
+	conn.Close()
 	done := make(answers, 1)
 	p.Publish("a", text(""), done, 1)
 	done.expect(t, 1, publisher.Unknown, reason.PublishUnknown)
@@ -209,7 +249,7 @@ func (c *client) connection(upTo uint64) {
 // and nothing before something earlier.
 func TestOrderThroughOutages(t *testing.T) {
 	r := startRemote(t)
-	p := newPublisher(t, r.nc, publisher.Config{})
+	p := newPublisher(t, r.conn, publisher.Config{})
 	const clients, count, cuts = 6, 2000, 12
 	var total atomic.Int64
 	step := make(chan struct{}, clients*count*cuts/500)
@@ -234,11 +274,11 @@ func TestOrderThroughOutages(t *testing.T) {
 	wg.Go(func() {
 		for range cuts {
 			<-step
-			if err := r.nc.ForceReconnect(); err != nil {
+			before, _ := r.conn.State()
+			if err := r.cutter.cut(); err != nil {
 				t.Error(err)
 			}
-			<-r.lost
-			<-r.back
+			await(t, r.conn, func(epoch uint64, up bool) bool { return up && epoch > before })
 		}
 	})
 	wg.Wait()

@@ -14,15 +14,12 @@ package publisher
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/weirmq/weir/jetstream/message"
-	"github.com/weirmq/weir/reason"
+	"github.com/weirmq/weir/jetstream/wire"
 )
 
 // Outcome is what became of one publish.
@@ -76,23 +73,25 @@ func (c Config) withDefaults() Config {
 // Publisher publishes over one NATS connection. It is safe for concurrent use.
 type Publisher struct {
 	// immutable
-	config   Config
-	nc       *nats.Conn
-	sub      *nats.Subscription
-	status   chan nats.Status
-	start    time.Time
-	wake     chan struct{} // holds one signal to run; never closed
-	stop     chan struct{} // closed by Close
-	gone     chan struct{} // closed by run when it ends
-	answered chan struct{} // closed by nc after the last call of answer
+	config  Config
+	conn    *wire.Conn
+	changed <-chan struct{} // a token when conn may have another state
+	unwatch func()
+	start   time.Time
+	wake    chan struct{} // holds one signal to run; never closed
+	stop    chan struct{} // closed by Close
+	gone    chan struct{} // closed by run when it ends
+
+	// owned by run, and by New before
+	sub *wire.Subscription // to answers, on the connection of epoch; nil before the first
 
 	mu      sync.Mutex
 	slots   slots
 	state   state
-	epoch   uint64  // reconnects of nc up to which nothing is lost without run knowing
-	parked  []*slot // not sent, in order
-	decided []*slot // refused without an answer; run tells them
-	wire    wire
+	epoch   uint64        // of the connection that is published on
+	header  []byte        // of one message, used again for the next
+	parked  []*slot       // not sent, in order
+	decided []*slot       // refused without an answer; run tells them
 	room    chan struct{} // not nil while somebody waits in Wait; closed when there is room
 	idle    chan struct{} // not nil once Close has begun; closed when nothing is under way
 	closed  bool          // Close has ended
@@ -107,34 +106,22 @@ const (
 	waiting              // publishes are parked until the connection is back
 )
 
-// New returns a publisher on nc, which stays the caller's. nc must be made with ReconnectBufSize(-1).
-func New(nc *nats.Conn, config Config) (*Publisher, error) {
+// New returns a publisher on conn, which stays the caller's.
+func New(conn *wire.Conn, config Config) *Publisher {
 	p := &Publisher{
-		config:   config.withDefaults(),
-		nc:       nc,
-		start:    time.Now(),
-		wake:     make(chan struct{}, 1),
-		stop:     make(chan struct{}),
-		gone:     make(chan struct{}),
-		answered: make(chan struct{}),
-		state:    waiting, // run opens it
-		status:   nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED),
+		config: config.withDefaults(),
+		conn:   conn,
+		start:  time.Now(),
+		wake:   make(chan struct{}, 1),
+		stop:   make(chan struct{}),
+		gone:   make(chan struct{}),
+		state:  waiting, // settle opens it
 	}
-	p.slots.inbox = nc.NewInbox() + "."
-	sub, err := nc.Subscribe(p.slots.inbox+"*", p.answer)
-	if err != nil {
-		nc.RemoveStatusListener(p.status)
-		return nil, fmt.Errorf("publisher: subscribe to answers: %w", err)
-	}
-	sub.SetClosedHandler(func(string) { close(p.answered) })
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		nc.RemoveStatusListener(p.status)
-		return nil, errors.Join(fmt.Errorf("publisher: limits of the answers: %w", err), sub.Unsubscribe())
-	}
-	p.sub = sub
+	p.slots.inbox = conn.NewInbox() + "."
+	p.changed, p.unwatch = conn.Watch()
 	p.settle()
 	go p.run()
-	return p, nil
+	return p
 }
 
 // Publish stores m under subject, in the background, and answers to done with token. It never waits for an answer, so it
@@ -155,32 +142,23 @@ func (p *Publisher) Publish(subject string, m *message.Message, done Done, token
 
 // send writes a publish to the connection, or parks it where that is down. The caller holds mu.
 func (p *Publisher) send(s *slot) {
-	if p.state == open && p.nc.Stats().Reconnects != p.epoch {
-		// Lost and back, and run has not yet told those whose answers were lost with it.
-		p.state = failing
-		p.signal()
-	}
 	if p.state != open {
 		s.state = parked
 		p.parked = append(p.parked, s)
 		return
 	}
-	s.state = sent
-	err := p.wire.publish(p.nc, s)
-	switch {
+	p.header = message.AppendHeader(p.header[:0], s.message)
+	switch err := p.conn.Publish(p.epoch, s.subject, s.reply, p.header, s.message.Payload); {
 	case err == nil:
-	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed),
-		errors.Is(err, nats.ErrConnectionDraining):
+		s.state = sent
+	case errors.Is(err, wire.ErrMaxPayload):
+		p.decide(s, tooLarge)
+	default:
+		// Lost, and maybe back: those whose answers were lost with it have still to be told.
 		p.state = failing
 		s.state = parked
 		p.parked = append(p.parked, s)
 		p.signal()
-	case errors.Is(err, nats.ErrMaxPayload):
-		p.decide(s, tooLarge)
-	case errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrHeadersNotSupported):
-		p.decide(s, refused(reason.InternalError, err.Error()))
-	default:
-		// A part may have been written: the answer, the end of the connection or the timeout tells.
 	}
 }
 
@@ -246,12 +224,32 @@ func (p *Publisher) Close(ctx context.Context) error {
 	return err
 }
 
+// base of the number in a reply subject: the shortest that strconv writes.
+const base = 36
+
 // reply is the subject for the answer to one use of a slot.
 func reply(inbox string, index, generation uint32) string {
-	return inbox + strconv.FormatUint(uint64(generation)<<32|uint64(index), 36)
+	return inbox + strconv.FormatUint(uint64(generation)<<32|uint64(index), base)
 }
 
-func parseReply(token string) (index, generation uint32, ok bool) {
-	n, err := strconv.ParseUint(token, 36, 64)
-	return uint32(n), uint32(n >> 32), err == nil
+// maxDigits keeps the number of a reply subject from overflowing.
+const maxDigits = 12
+
+// parseReply is strconv.ParseUint without the string that it would take.
+func parseReply(token []byte) (index, generation uint32, ok bool) {
+	if len(token) == 0 || len(token) > maxDigits {
+		return 0, 0, false
+	}
+	var n uint64
+	for _, c := range token {
+		switch {
+		case '0' <= c && c <= '9':
+			n = n*base + uint64(c-'0')
+		case 'a' <= c && c <= 'z':
+			n = n*base + uint64(c-'a'+10)
+		default:
+			return 0, 0, false
+		}
+	}
+	return uint32(n), uint32(n >> 32), true
 }

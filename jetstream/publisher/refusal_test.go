@@ -46,7 +46,7 @@ func TestSlotsChangeTheirNumber(t *testing.T) {
 	s.state = sent
 	s.message = &message.Message{}
 	first := s.reply
-	index, generation, ok := parseReply(first)
+	index, generation, ok := parseReply([]byte(first))
 	if !ok || t1.find(index, generation) != s {
 		t.Fatalf("%q does not find its slot", first)
 	}
@@ -59,7 +59,7 @@ func TestSlotsChangeTheirNumber(t *testing.T) {
 	if again != s || t1.find(index, generation) != nil {
 		t.Error("the answer to an earlier use finds the slot")
 	}
-	if index, generation, ok = parseReply(again.reply); !ok || t1.find(index, generation) != again {
+	if index, generation, ok = parseReply([]byte(again.reply)); !ok || t1.find(index, generation) != again {
 		t.Errorf("%q does not find its slot", again.reply)
 	}
 	again.message = &message.Message{}

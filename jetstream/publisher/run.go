@@ -1,10 +1,6 @@
 package publisher
 
-import (
-	"time"
-
-	"github.com/nats-io/nats.go"
-)
+import "time"
 
 // run watches the connection and the clock until Close.
 func (p *Publisher) run() {
@@ -13,7 +9,7 @@ func (p *Publisher) run() {
 	defer sweep.Stop()
 	for {
 		select {
-		case <-p.status:
+		case <-p.changed:
 		case <-p.wake:
 			p.tellDecided()
 		case <-sweep.C:
@@ -26,15 +22,13 @@ func (p *Publisher) run() {
 	}
 }
 
-// settle deals with what has become of the connection since the last time. It looks instead of trusting single
-// events, which nats.go drops when they come too fast.
+// settle deals with what has become of the connection since the last time.
 func (p *Publisher) settle() {
-	reconnects := p.nc.Stats().Reconnects
-	connected := p.nc.Status() == nats.CONNECTED
+	epoch, up := p.conn.State()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state == open {
-		if connected && reconnects == p.epoch {
+		if up && epoch == p.epoch {
 			return
 		}
 		p.state = failing
@@ -46,10 +40,14 @@ func (p *Publisher) settle() {
 		}
 		p.state = waiting
 	}
-	if !connected {
+	if !up {
 		return
 	}
-	p.state, p.epoch = open, reconnects
+	sub, err := p.conn.Subscribe(epoch, p.slots.inbox+"*", p.answer)
+	if err != nil {
+		return // lost meanwhile: a token comes
+	}
+	p.sub, p.state, p.epoch = sub, open, epoch
 	waited := p.parked
 	p.parked = nil
 	for _, s := range waited {
@@ -116,10 +114,10 @@ func (p *Publisher) tellDecided() {
 
 // end answers Unknown to all that is left and waits for the last call of Published.
 func (p *Publisher) end() {
-	// An error means that the connection is closed, which ended the subscription too.
-	_ = p.sub.Unsubscribe()
-	<-p.answered
-	p.nc.RemoveStatusListener(p.status)
+	p.unwatch()
+	if p.sub != nil {
+		p.sub.Unsubscribe()
+	}
 	p.mu.Lock()
 	p.state = waiting
 	p.mu.Unlock()

@@ -10,9 +10,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
 
 	"github.com/weirmq/weir/jetstream/embedded"
 	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/jetstream/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,9 +40,14 @@ func startServer(t testing.TB) *embedded.Server {
 	return s
 }
 
-func dial(t testing.TB, s *embedded.Server, opts ...nats.Option) (*nats.Conn, natsjs.JetStream) {
+// dial returns a connection for all but publishing, and how it was made.
+func dial(t testing.TB, s *embedded.Server) (*nats.Conn, natsjs.JetStream) {
 	t.Helper()
-	nc, err := s.Dial(tenant, append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectBufSize(-1)}, opts...)...)
+	options, err := s.Options(tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := options.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,16 +59,25 @@ func dial(t testing.TB, s *embedded.Server, opts ...nats.Option) (*nats.Conn, na
 	return nc, js
 }
 
-func newPublisher(t testing.TB, nc *nats.Conn, config publisher.Config) *publisher.Publisher {
+// connect makes a connection like the one given, to publish on.
+func connect(t testing.TB, nc *nats.Conn) *wire.Conn {
+	t.Helper()
+	options := nc.Opts
+	options.ReconnectWait, options.ReconnectJitter = 10*time.Millisecond, 0
+	c, err := wire.Connect(options, zaptest.NewLogger(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func newPublisher(t testing.TB, conn *wire.Conn, config publisher.Config) *publisher.Publisher {
 	t.Helper()
 	if config.Metrics == nil {
 		config.Metrics = publisher.NewMetrics(prometheus.NewRegistry())
 	}
-	p, err := publisher.New(nc, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return publisher.New(conn, config)
 }
 
 func closePublisher(t testing.TB, p *publisher.Publisher) {

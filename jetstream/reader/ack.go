@@ -42,8 +42,9 @@ func (r *Reader) flush() {
 		return
 	}
 	conn := r.cfg.Conn
+	epoch, _ := conn.State()
 	for _, reply := range acks[:len(acks)-1] {
-		if conn.Publish(reply, nil) != nil {
+		if conn.Publish(epoch, reply, "", nil, nil) != nil {
 			return
 		}
 	}
@@ -52,10 +53,10 @@ func (r *Reader) flush() {
 	// is the same as above.
 	if now := time.Now(); now.Sub(r.probed) >= probeEvery {
 		r.probed = now
-		_ = conn.PublishRequest(last, r.cfg.Deliver, nil)
+		_ = conn.Publish(epoch, last, r.cfg.Deliver, nil, nil)
 		return
 	}
-	_ = conn.Publish(last, nil)
+	_ = conn.Publish(epoch, last, "", nil, nil)
 }
 
 // Discard forgets every delivery with a sequence above after, unacknowledged, and stops delivering. They come

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 )
 
@@ -67,8 +66,8 @@ func (r *Reader) keep() {
 		case <-beat.C:
 			r.listen()
 			r.resize()
-		case s := <-r.status:
-			r.connection(s)
+		case <-r.changed:
+			r.connection()
 		case <-r.gone:
 			r.died()
 		}
@@ -77,25 +76,24 @@ func (r *Reader) keep() {
 
 // listen notices that the consumer has fallen silent.
 func (r *Reader) listen() {
+	_, up := r.cfg.Conn.State()
 	r.lock(func() {
-		if r.cfg.Conn.IsConnected() && time.Since(r.heard) > silence {
+		if up && time.Since(r.heard) > silence {
 			r.lost = true
 			r.reset(causeSilent)
 		}
 	})
 }
 
-// connection takes what has become of the connection. Until the reader starts over nobody listens to the consumer, so that
-// the server does not begin to deliver for all readers as soon as the connection is back.
-func (r *Reader) connection(s nats.Status) {
-	if s == nats.CONNECTED {
+// connection takes what has become of the connection, and tells whether it is the one that the reader listens on. On a new one
+// nobody listens to the consumer until the reader starts over, so that the server does not begin to deliver for all readers at
+// once.
+func (r *Reader) connection() bool {
+	epoch, up := r.cfg.Conn.State()
+	if up && epoch != r.epoch {
 		r.lock(func() { r.reset(causeReconnect) })
-		return
 	}
-	if r.sub != nil {
-		_ = r.sub.Unsubscribe() // fails only where the connection is closed
-		r.sub = nil
-	}
+	return up && epoch == r.epoch
 }
 
 // died takes the advisory that the consumer was deleted.
@@ -111,7 +109,7 @@ func (r *Reader) resize() {
 	r.mu.Lock()
 	changed := r.window != r.made.MaxAckPending
 	r.mu.Unlock()
-	if !changed || !r.cfg.Conn.IsConnected() {
+	if _, up := r.cfg.Conn.State(); !changed || !up {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, requestTimeout)
@@ -164,6 +162,8 @@ func (r *Reader) mend() {
 		select {
 		case <-r.ctx.Done():
 			return
+		case <-r.changed:
+			r.connection()
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, retryLast)
@@ -172,22 +172,26 @@ func (r *Reader) mend() {
 
 // repair brings the consumer back to its ack floor, or makes it again where it is gone.
 func (r *Reader) repair(lost bool) error {
-	if err := r.subscribe(); err != nil {
+	ctx, cancel := context.WithTimeout(r.ctx, requestTimeout)
+	if err := r.subscribe(ctx, r.currentStream()); err != nil {
+		cancel()
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, requestTimeout)
 	var watch sync.WaitGroup
 	watch.Go(func() {
 		// Either way an answer that is waited for may never come.
-		select {
-		case s := <-r.status:
+		for {
+			select {
+			case <-r.changed:
+				if r.connection() {
+					continue
+				}
+			case <-r.gone:
+				r.died()
+			case <-ctx.Done():
+			}
 			cancel()
-			r.connection(s)
-			r.lock(func() { r.reset(causeReconnect) })
-		case <-r.gone:
-			cancel()
-			r.died()
-		case <-ctx.Done():
+			return
 		}
 	})
 	defer watch.Wait()

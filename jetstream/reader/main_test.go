@@ -1,10 +1,10 @@
 package reader_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/jetstream/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,6 +59,16 @@ func (s *natsServer) start() {
 func (s *natsServer) stop() {
 	s.Shutdown()
 	s.WaitForShutdown()
+}
+
+// restart stops the server, starts it again and waits until nc is connected.
+func restart(t testing.TB, s *natsServer, nc *nats.Conn) {
+	t.Helper()
+	up := nc.StatusChanged(nats.CONNECTED)
+	defer nc.RemoveStatusListener(up)
+	s.stop()
+	s.start()
+	<-up
 }
 
 func connect(t testing.TB, s *natsServer, more ...nats.Option) (*nats.Conn, natsjs.JetStream) {
@@ -104,17 +115,47 @@ func makeStream(t testing.TB, js natsjs.JetStream, change ...func(*natsjs.Stream
 
 var errBad = errors.New("bad subject")
 
-func decode(m *nats.Msg) (*message.Message, error) {
-	if strings.Contains(m.Subject, "bad") {
+func decode(m *wire.Msg) (*message.Message, error) {
+	if bytes.Contains(m.Subject, []byte("bad")) {
 		return nil, errBad
 	}
-	return &message.Message{Topic: m.Subject, Payload: m.Data}, nil
+	return &message.Message{Topic: string(m.Subject), Payload: bytes.Clone(m.Data)}, nil
+}
+
+// dataConn makes a connection like the one given, for data.
+func dataConn(t testing.TB, nc *nats.Conn) *wire.Conn {
+	t.Helper()
+	c, err := wire.Connect(nc.Opts, zaptest.NewLogger(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	awaitEpoch(t, c, 1)
+	return c
+}
+
+// awaitEpoch waits until that connection is up, or a later one.
+func awaitEpoch(t testing.TB, c *wire.Conn, least uint64) {
+	t.Helper()
+	changed, stop := c.Watch()
+	defer stop()
+	for {
+		if epoch, up := c.State(); up && epoch >= least {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline(t).Done():
+			t.Fatal("not connected")
+		}
+	}
 }
 
 func config(t testing.TB, nc *nats.Conn, js natsjs.JetStream) (reader.Config, *prometheus.Registry) {
+	t.Helper()
 	reg := prometheus.NewRegistry()
 	return reader.Config{
-		Conn: nc, JetStream: js, Stream: "S", Durable: "b_1", Deliver: "weir.deliver.1.S", Replicas: 1,
+		Conn: dataConn(t, nc), JetStream: js, Stream: "S", Durable: "b_1", Deliver: "weir.deliver.1.S", Replicas: 1,
 		Decode: decode, Log: zaptest.NewLogger(t), Metrics: reader.NewMetrics(reg),
 	}, reg
 }
@@ -126,7 +167,7 @@ func open(t testing.TB, cfg reader.Config, sink reader.Sink) *reader.Reader {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := r.Close(deadline(t)); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		if err := r.Close(deadline(t)); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 	})

@@ -102,8 +102,8 @@ func (r *Reader) await() error {
 				waiting = false
 			case <-tick.C:
 				r.flush()
-			case s := <-r.status:
-				r.connection(s)
+			case <-r.changed:
+				r.connection()
 			}
 		}
 	}

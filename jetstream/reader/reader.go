@@ -12,11 +12,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/jetstream/wire"
 )
 
 // Delivery is one message of the stream.
@@ -60,9 +60,9 @@ const (
 
 // Config says what to read and how. All fields but Filter, From, Size, Pace and Reattach are required.
 type Config struct {
-	// Conn carries deliveries and acknowledgements; it reconnects for ever and does not buffer meanwhile.
-	Conn *nats.Conn
-	// JetStream is the API of the same account, on the same connection or another.
+	// Conn carries deliveries and acknowledgements.
+	Conn *wire.Conn
+	// JetStream is the API of the same account, on another connection.
 	JetStream natsjs.JetStream
 	Stream    string
 	Durable   string // name of the consumer, this bridge's own
@@ -74,9 +74,9 @@ type Config struct {
 	Size      int    // bytes of a message, as far as that is known beforehand; 0: it is not
 	// Pace is shared by the readers of Conn. Nil: each starts over when it has to, however many others do.
 	Pace *Pace
-	// Decode turns what lies in the stream into a message; Stored is filled in by the reader. A message that it
+	// Decode turns what lies in the stream into a message that keeps nothing of m; Stored is filled in by the reader. One that it
 	// refuses is acknowledged, counted as bad_subject, logged and not delivered; nil without an error is acknowledged only.
-	Decode func(m *nats.Msg) (*message.Message, error)
+	Decode func(m *wire.Msg) (*message.Message, error)
 	// Reattach names the stream that holds the topic now, and makes one where there is none. It is asked before
 	// and after a lost consumer is made again. Nil: the stream stays the one named above.
 	Reattach func(ctx context.Context) (stream string, err error)
@@ -101,18 +101,20 @@ type Attached interface {
 // Reader is one consumer and its place in the stream.
 type Reader struct {
 	// Immutable.
-	cfg    Config
-	sink   Sink
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	wake   chan struct{} // holds one token; never closed
-	gone   chan *nats.Msg
-	deaths *nats.Subscription
-	status chan nats.Status // closed by Conn.RemoveStatusListener
-	keeper sync.WaitGroup
+	cfg     Config
+	sink    Sink
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	wake    chan struct{}   // holds one token; never closed
+	gone    chan struct{}   // holds one token: the consumer was deleted; never closed
+	changed <-chan struct{} // a token when Conn may have another state
+	unwatch func()
+	keeper  sync.WaitGroup
 
-	// Owned by the keeper.
-	sub      *nats.Subscription    // nil while the connection is down
+	// Owned by the keeper, and by Open before.
+	epoch    uint64                // of the connection of the subscriptions
+	sub      *wire.Subscription    // to the deliveries
+	deaths   *wire.Subscription    // to the advisory that the consumer was deleted
 	made     natsjs.ConsumerConfig // of the consumer as it is
 	patience *time.Timer           // when the reader's turn to start over ends in any case
 	probed   time.Time             // when an acknowledgement last asked for an answer
@@ -140,18 +142,20 @@ func Open(ctx context.Context, cfg Config, sink Sink) (*Reader, error) {
 	r := &Reader{
 		cfg: cfg, sink: sink,
 		wake:     make(chan struct{}, 1),
-		gone:     make(chan *nats.Msg, 4),
+		gone:     make(chan struct{}, 1),
 		patience: time.NewTimer(pacePatience),
 		heard:    time.Now(),
 		flow:     newFlow(cfg.Size),
 	}
 	r.stream = cfg.Stream
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	r.changed, r.unwatch = cfg.Conn.Watch()
 	if err := r.connect(ctx); err != nil {
 		r.patience.Stop()
 		r.lock(r.giveBack)
 		r.abandon(ctx, err)
-		return nil, errors.Join(err, r.unsubscribe())
+		r.unsubscribe()
+		return nil, err
 	}
 	cfg.Metrics.add(r)
 	r.keeper.Go(r.keep)
@@ -163,11 +167,7 @@ func (r *Reader) connect(ctx context.Context) (err error) {
 	if err = r.enter(ctx); err != nil {
 		return err
 	}
-	r.status = r.cfg.Conn.StatusChanged(nats.CONNECTED, nats.RECONNECTING)
-	if err = r.subscribe(); err != nil {
-		return err
-	}
-	if err = r.watch(r.cfg.Stream); err != nil {
+	if err = r.subscribe(ctx, r.cfg.Stream); err != nil {
 		return err
 	}
 	policy := map[Start]natsjs.DeliverPolicy{
@@ -186,17 +186,23 @@ func (r *Reader) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-// subscribe begins to listen to the consumer, unless that has begun.
-func (r *Reader) subscribe() error {
-	if r.sub != nil {
-		return nil
+// subscribe listens to the consumer on the connection that is up, unless it does, and returns when the server has taken that up with
+// all that was written before.
+func (r *Reader) subscribe(ctx context.Context, stream string) (err error) {
+	epoch, up := r.cfg.Conn.State()
+	if !up {
+		return wire.ErrLost
 	}
-	sub, err := r.cfg.Conn.Subscribe(r.cfg.Deliver, r.receive)
-	if err != nil {
-		return err
+	if epoch != r.epoch {
+		if r.sub, err = r.cfg.Conn.Subscribe(epoch, r.cfg.Deliver, r.receive); err != nil {
+			return err
+		}
+		r.epoch = epoch
+		if err = r.watch(stream); err != nil {
+			return err
+		}
 	}
-	r.sub = sub
-	return sub.SetPendingLimits(-1, -1)
+	return r.cfg.Conn.Flush(ctx, epoch)
 }
 
 // create makes the consumer. The name is this bridge's own, so one that is there with other settings is a remnant, unless
@@ -261,14 +267,16 @@ func (r *Reader) adapt(ctx context.Context) {
 }
 
 // watch listens for the advisory that the consumer was deleted, by itself or with its stream.
-func (r *Reader) watch(stream string) error {
+func (r *Reader) watch(stream string) (err error) {
 	if r.deaths != nil {
-		if err := r.deaths.Unsubscribe(); err != nil {
-			return err
-		}
+		r.deaths.Unsubscribe()
 	}
-	var err error
-	r.deaths, err = r.cfg.Conn.ChanSubscribe("$JS.EVENT.ADVISORY.CONSUMER.DELETED."+stream+"."+r.cfg.Durable, r.gone)
+	r.deaths, err = r.cfg.Conn.Subscribe(r.epoch, "$JS.EVENT.ADVISORY.CONSUMER.DELETED."+stream+"."+r.cfg.Durable, func(*wire.Msg) {
+		select {
+		case r.gone <- struct{}{}:
+		default:
+		}
+	})
 	return err
 }
 
@@ -289,17 +297,17 @@ func (r *Reader) Close(ctx context.Context) error {
 	r.calls.Unlock() //nolint:staticcheck // it is the wait that counts
 	r.cfg.Metrics.remove(r)
 	r.flush()
-	err := r.unsubscribe()
-	if derr := r.cfg.JetStream.DeleteConsumer(ctx, stream, r.cfg.Durable); !missing(derr) {
-		err = errors.Join(err, derr)
+	r.unsubscribe()
+	if err := r.cfg.JetStream.DeleteConsumer(ctx, stream, r.cfg.Durable); !missing(err) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // abandon deletes a consumer that may have been made although nobody was told so: it would hold the stream's messages until
 // it is taken for inactive. Where that fails, or the request to make it is still under way, so it is.
 func (r *Reader) abandon(ctx context.Context, err error) {
-	if _, refused := errors.AsType[natsjs.JetStreamError](err); refused || !r.cfg.Conn.IsConnected() {
+	if _, refused := errors.AsType[natsjs.JetStreamError](err); refused || errors.Is(err, wire.ErrLost) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
@@ -310,21 +318,14 @@ func (r *Reader) abandon(ctx context.Context, err error) {
 }
 
 // unsubscribe gives back what connect took on the connection.
-func (r *Reader) unsubscribe() error {
+func (r *Reader) unsubscribe() {
 	r.cancel()
-	if r.status != nil {
-		r.cfg.Conn.RemoveStatusListener(r.status)
-	}
-	var errs []error
-	for _, s := range []*nats.Subscription{r.sub, r.deaths} {
-		if s == nil {
-			continue
-		}
-		if err := s.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-			errs = append(errs, err)
+	r.unwatch()
+	for _, s := range []*wire.Subscription{r.sub, r.deaths} {
+		if s != nil {
+			s.Unsubscribe()
 		}
 	}
-	return errors.Join(errs...)
 }
 
 // missing tells whether the error says that a consumer or its stream does not exist.

@@ -10,6 +10,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/jetstream/wire"
 )
 
 func TestDeliversInOrderAndFreesTheStream(t *testing.T) {
@@ -81,11 +82,8 @@ func TestOrderAcrossServerRestart(t *testing.T) {
 		}
 	}
 	for round := range 3 {
-		up := nc.StatusChanged(nats.CONNECTED)
-		s.stop()
-		s.start()
-		<-up
-		nc.RemoveStatusListener(up)
+		restart(t, s, nc)
+		awaitEpoch(t, cfg.Conn, uint64(round+2))
 		publish(t, js, 100+round*100, 200+round*100)
 		for _, d := range sink.waitFor(200 + round*100)[100+round*100:] {
 			r.Ack(d)
@@ -117,6 +115,11 @@ func waitEmpty(t testing.TB, js natsjs.JetStream) {
 	}
 }
 
+// skipped is a message with a consumer sequence that skips some, as after a loss in between.
+func skipped() *wire.Msg {
+	return &wire.Msg{Subject: []byte("mqtt.t.a"), Reply: []byte("$JS.ACK.S.b_1.1.999.99.1700000000000000000.0")}
+}
+
 func TestGapResets(t *testing.T) {
 	nc, js := connect(t, startServer(t))
 	makeStream(t, js)
@@ -127,8 +130,7 @@ func TestGapResets(t *testing.T) {
 	for _, d := range sink.waitFor(10)[:5] {
 		r.Ack(d)
 	}
-	// A message with a consumer sequence that skips some, as after a loss in between.
-	r.Receive(&nats.Msg{Subject: "mqtt.t.a", Reply: "$JS.ACK.S.b_1.1.999.99.1700000000000000000.0"})
+	r.Receive(skipped())
 	publish(t, js, 10, 20)
 	got := sink.waitFor(20)
 	expect(t, got, 0, 20)
@@ -141,6 +143,18 @@ func TestGapResets(t *testing.T) {
 	waitEmpty(t, js)
 }
 
+// send sends the reader what a server says besides messages.
+func send(t testing.TB, cfg reader.Config, header string) {
+	t.Helper()
+	epoch, _ := cfg.Conn.State()
+	if err := cfg.Conn.Publish(epoch, cfg.Deliver, "", []byte(header), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.Conn.Flush(deadline(t), epoch); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestHeartbeatThatTellsOfMore(t *testing.T) {
 	nc, js := connect(t, startServer(t))
 	makeStream(t, js)
@@ -149,15 +163,7 @@ func TestHeartbeatThatTellsOfMore(t *testing.T) {
 	open(t, cfg, sink)
 	publish(t, js, 0, 3)
 	sink.waitFor(3)
-	beat := nats.NewMsg(cfg.Deliver)
-	beat.Header.Set("Status", "100")
-	beat.Header.Set("Nats-Last-Consumer", "7")
-	if err := nc.PublishMsg(beat); err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	send(t, cfg, "NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: 7\r\n\r\n")
 	publish(t, js, 3, 6)
 	expect(t, sink.waitFor(6), 0, 6)
 	if n := counter(t, reg, "weir_reader_resets_total", "heartbeat"); n != 1 {
@@ -260,14 +266,7 @@ func TestConsumerGoneWithoutAdvisory(t *testing.T) {
 	publish(t, js, 0, 1)
 	sink.waitFor(1)
 	// The answer of a server that knows no such consumer.
-	answer := nats.NewMsg(cfg.Deliver)
-	answer.Header.Set("Status", "503")
-	if err := nc.PublishMsg(answer); err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	send(t, cfg, "NATS/1.0 503\r\n\r\n")
 	publish(t, js, 1, 5)
 	expect(t, sink.waitFor(5), 0, 5)
 	if n := counter(t, reg, "weir_reader_resets_total", "no_responders"); n != 1 {
@@ -312,7 +311,7 @@ func TestMessageExpiredWhileUnacknowledgedTakesNoOtherWithIt(t *testing.T) {
 		t.Fatalf("%d messages left, want 9", info.State.Msgs)
 	}
 	// And a reset does not change that.
-	r.Receive(&nats.Msg{Subject: "mqtt.t.a", Reply: "$JS.ACK.S.b_1.1.999.99.1700000000000000000.0"})
+	r.Receive(skipped())
 	publish(t, js, 10, 12)
 	expect(t, sink.waitFor(12), 0, 12)
 	for _, d := range append(got, sink.waitFor(12)[10:]...) {

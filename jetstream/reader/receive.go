@@ -4,15 +4,14 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
+	"github.com/weirmq/weir/jetstream/wire"
 	"github.com/weirmq/weir/reason"
 )
 
 // Headers and status codes of what a consumer sends besides messages.
 const (
-	statusHeader       = "Status"
 	lastConsumerHeader = "Nats-Last-Consumer"
 	statusHeartbeat    = "100"
 	statusNoResponders = "503"
@@ -20,7 +19,7 @@ const (
 
 // receive is the subscription's callback: deliveries, heartbeats and the answers to acknowledgements, in the
 // order in which the server sent them.
-func (r *Reader) receive(m *nats.Msg) {
+func (r *Reader) receive(m *wire.Msg) {
 	p, ok := parseReply(m.Reply)
 	if !ok {
 		r.control(m)
@@ -33,14 +32,14 @@ func (r *Reader) receive(m *nats.Msg) {
 	}
 	decoded, err := r.cfg.Decode(m)
 	if err != nil {
-		r.badSubject(m.Subject, err)
+		r.badSubject(string(m.Subject), err)
 	}
 	if decoded == nil {
-		r.Ack(Delivery{Sequence: p.stream, Reply: m.Reply})
+		r.Ack(Delivery{Sequence: p.stream, Reply: string(m.Reply)})
 		return
 	}
 	decoded.Stored = p.stored
-	d := Delivery{Message: decoded, Sequence: p.stream, Pending: p.pending, Size: m.Size(), Reply: m.Reply}
+	d := Delivery{Message: decoded, Sequence: p.stream, Pending: p.pending, Size: m.Size(), Reply: string(m.Reply)}
 	r.mu.Lock()
 	if r.closed || r.high != p.stream { // discarded meanwhile
 		r.mu.Unlock()
@@ -73,7 +72,7 @@ func (r *Reader) badSubject(subject string, err error) {
 }
 
 // accept tells whether the message is the next one for the sink.
-func (r *Reader) accept(m *nats.Msg, p place) bool {
+func (r *Reader) accept(m *wire.Msg, p place) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.heard = time.Now()
@@ -104,19 +103,19 @@ func (r *Reader) accept(m *nats.Msg, p place) bool {
 	// Already with the sink. Its acknowledgement, where it came, was lost or came before the server had delivered
 	// again, and then it does not count.
 	if !r.isOpen(p.stream) {
-		r.acknowledge(m.Reply)
+		r.acknowledge(string(m.Reply))
 	}
 	return false
 }
 
 // control takes heartbeats and the answers to acknowledgements.
-func (r *Reader) control(m *nats.Msg) {
+func (r *Reader) control(m *wire.Msg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch m.Header.Get(statusHeader) {
+	switch string(m.Status()) {
 	case statusHeartbeat:
 		r.heard = time.Now()
-		told, err := strconv.ParseUint(m.Header.Get(lastConsumerHeader), 10, 64)
+		told, err := strconv.ParseUint(string(m.Get(lastConsumerHeader)), 10, 64)
 		if err == nil {
 			r.idle(told)
 		}

@@ -1,7 +1,7 @@
 package reader
 
 import (
-	"strings"
+	"bytes"
 	"time"
 )
 
@@ -21,20 +21,20 @@ const (
 
 // parseReply reads a subject such as $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>,
 // or the longer one with domain and account after ACK, from its right end.
-func parseReply(subject string) (p place, ok bool) {
-	if !strings.HasPrefix(subject, "$JS.ACK.") {
+func parseReply(subject []byte) (p place, ok bool) {
+	if !bytes.HasPrefix(subject, []byte("$JS.ACK.")) {
 		return p, false
 	}
-	n := strings.Count(subject, ".") + 1
+	n := bytes.Count(subject, []byte{'.'}) + 1
 	if n != plainTokens && n < domainTokens {
 		return p, false
 	}
 	for ; n > domainTokens; n-- {
-		subject = subject[:strings.LastIndexByte(subject, '.')]
+		subject = subject[:bytes.LastIndexByte(subject, '.')]
 	}
 	var numbers [4]uint64 // from the right: pending, time, consumer and stream sequence
 	for i := range numbers {
-		dot := strings.LastIndexByte(subject, '.')
+		dot := bytes.LastIndexByte(subject, '.')
 		if numbers[i], ok = parseNumber(subject[dot+1:]); !ok {
 			return p, false
 		}
@@ -43,13 +43,13 @@ func parseReply(subject string) (p place, ok bool) {
 	return place{stream: numbers[3], consumer: numbers[2], stored: time.Unix(0, int64(numbers[1])), pending: numbers[0]}, true
 }
 
-// parseNumber is strconv.ParseUint for short decimal tokens, without its error values.
-func parseNumber(s string) (n uint64, ok bool) {
-	if s == "" || len(s) > 19 {
+// parseNumber is strconv.ParseUint for short decimal tokens, without the string that it would take.
+func parseNumber(s []byte) (n uint64, ok bool) {
+	if len(s) == 0 || len(s) > 19 {
 		return 0, false
 	}
-	for i := range len(s) {
-		c := s[i] - '0'
+	for _, b := range s {
+		c := b - '0'
 		if c > 9 {
 			return 0, false
 		}

@@ -13,7 +13,7 @@ func TestParseReply(t *testing.T) {
 		"$JS.ACK.domain.ACCHASH.S.b_1.1.12.7.1700000000000000001.3.random",
 		"$JS.ACK.domain.ACCHASH.S.b_1.1.12.7.1700000000000000001.3.random.more",
 	} {
-		if got, ok := parseReply(subject); !ok || got != want {
+		if got, ok := parseReply([]byte(subject)); !ok || got != want {
 			t.Errorf("%s: got %+v, %t", subject, got, ok)
 		}
 	}
@@ -22,14 +22,15 @@ func TestParseReply(t *testing.T) {
 		"$JS.ACK.S.b_1.1.x.7.1700000000000000001.3", "$JS.ACK.S.b_1.1.12..1700000000000000001.3",
 		"$JS.ACK.S.b_1.1.12.7.1700000000000000001.99999999999999999999",
 	} {
-		if got, ok := parseReply(subject); ok {
+		if got, ok := parseReply([]byte(subject)); ok {
 			t.Errorf("%q: got %+v", subject, got)
 		}
 	}
 }
 
 func TestParseReplyDoesNotAllocate(t *testing.T) {
-	if n := testing.AllocsPerRun(100, func() { parseReply("$JS.ACK.S.b_1.1.12.7.1700000000000000001.3") }); n != 0 {
+	subject := []byte("$JS.ACK.S.b_1.1.12.7.1700000000000000001.3")
+	if n := testing.AllocsPerRun(100, func() { parseReply(subject) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -172,9 +172,9 @@ func (a *App) openStore(ctx context.Context) error {
 			return err
 		}
 		a.embedded = server
-		config.Dial = server.Dial
+		config.Options = server.Options
 	} else {
-		config.Dial = jetstream.External(a.config.NATSURL, a.config.NATSCreds)
+		config.Options = jetstream.External(a.config.NATSURL, a.config.NATSCreds)
 		config.Shared = true
 	}
 	store, err := jetstream.Open(ctx, config)
