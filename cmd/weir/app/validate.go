@@ -66,11 +66,10 @@ func checkNATSURL(s string) error {
 	if err != nil || u.Hostname() == "" {
 		return errors.New("must be of the form nats://host:port")
 	}
-	switch u.Scheme {
-	case "nats", "tls", "ws", "wss":
-		return nil
+	if u.Scheme != "nats" && u.Scheme != "tls" {
+		return errors.New("the scheme must be nats or tls")
 	}
-	return errors.New("the scheme must be nats, tls, ws or wss")
+	return nil
 }
 
 // address is one listener's setting.
