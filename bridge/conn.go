@@ -147,6 +147,9 @@ func endingFor(err error) *ending {
 	if e, ok := errors.AsType[*codec.Error](err); ok {
 		return &ending{Error: packetError(e)}
 	}
+	if e, ok := errors.AsType[*reason.Error](err); ok {
+		return &ending{Error: e}
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &ending{Error: reason.New(reason.KeepAliveTimeout, "no packet within one and a half times the keep alive")}
 	}

@@ -61,6 +61,7 @@
 //  6. gives its client identifier back, announces and logs the end;
 //  7. waits a moment for the client to close its side, so that the last packets are not lost to it.
 //
-// Any other end takes the same way from step 3 on; a takeover waits for step 6. Close is the way without waiting:
+// Any other end takes the same way from step 3 on; a takeover first handles what has arrived, for a moment at most,
+// since the client may have left by itself, and waits for step 6. Close is the way without waiting:
 // everything is cut off, wills are not published, and what was acknowledged is stored nevertheless.
 package bridge

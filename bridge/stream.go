@@ -1,8 +1,11 @@
 package bridge
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirmq/weir/codec"
@@ -28,9 +31,15 @@ type stream struct {
 	packets  bool          // a packet was completed since the deadline was set
 	progress int           // bytes since then
 
+	lastCalled atomic.Bool // set under mu
+
 	mu      sync.Mutex
 	stopped bool // guarded by mu
 }
+
+// lastCallPatience is how long a Read after lastCall waits. What has arrived needs no wait: this is for a goroutine that
+// is kept from running, and for the rest of a TLS record.
+const lastCallPatience = 20 * time.Millisecond
 
 // sniffed is enough of a CONNECT to see its protocol version: fixed header, protocol name, level.
 const sniffed = 5 + 2 + len("MQIsdp") + 1
@@ -38,11 +47,14 @@ const sniffed = 5 + 2 + len("MQIsdp") + 1
 // Read reads from the network.
 func (s *stream) Read(p []byte) (int, error) {
 	s.idle()
-	if s.patience > 0 && (s.packets || s.progress >= progressBytes) {
+	if s.lastCalled.Load() || s.patience > 0 && (s.packets || s.progress >= progressBytes) {
 		s.packets, s.progress = false, 0
 		s.setDeadline(time.Now().Add(s.patience))
 	}
 	n, err := s.conn.Read(p)
+	if s.lastCalled.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errTakenOver
+	}
 	s.progress += n
 	if s.greeting && n > 0 {
 		s.first = append(s.first, p[:min(n, sniffed-len(s.first))]...)
@@ -56,13 +68,29 @@ func (s *stream) Read(p []byte) (int, error) {
 // errNoConnect ends a connection at its first byte, without waiting for a packet that may never be complete.
 var errNoConnect = reason.New(reason.RandomFirstBytes, "the first packet is not a CONNECT [MQTT-3.1.0-1]")
 
-// setDeadline sets the read deadline unless the stream is stopped.
+// errTakenOver ends the reading of a connection whose client identifier is another's, when all that had arrived is read.
+var errTakenOver = reason.New(reason.TakenOver, "another connection uses the client identifier")
+
+// setDeadline sets the read deadline, which is a short one after lastCall and stays as it is after stop.
 func (s *stream) setDeadline(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.stopped {
-		_ = s.conn.SetReadDeadline(t) // fails on a closed connection only, as the read then does
+	if s.stopped {
+		return
 	}
+	if s.lastCalled.Load() {
+		t = time.Now().Add(lastCallPatience)
+	}
+	_ = s.conn.SetReadDeadline(t) // fails on a closed connection only, as the read then does
+}
+
+// lastCall makes a Read in progress and all that follow return what has arrived, and errTakenOver where that is nothing.
+// It may be called from any goroutine.
+func (s *stream) lastCall() {
+	s.mu.Lock()
+	s.lastCalled.Store(true)
+	s.mu.Unlock()
+	s.setDeadline(time.Time{})
 }
 
 // keepAlive sets how long the client may be silent from now on; 0: for ever.

@@ -113,3 +113,25 @@ func TestStop(t *testing.T) {
 		}
 	})
 }
+
+// TestLastCall: what has arrived is read, however late, and a stream that does not end is read until it is stopped.
+func TestLastCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, peer, came, ended := listen(t)
+		synctest.Wait()
+		s.lastCall()
+		for range 3 {
+			<-time.After(lastCallPatience - 1)
+			if _, err := peer.Write([]byte("\xc0\x00")); err != nil {
+				t.Fatal(err)
+			}
+			<-came
+		}
+		if at, want := <-came, 4*lastCallPatience-3; at != want {
+			t.Errorf("ended after %s, want %s", at, want)
+		}
+		if err := <-ended; !errors.Is(err, errTakenOver) {
+			t.Error(err)
+		}
+	})
+}
