@@ -49,6 +49,7 @@ type rig struct {
 	auth   *authn.Authenticator
 	hub    *fanout.Hub
 	server *Server
+	line   *line
 	addr   string
 	served chan error
 }
@@ -81,16 +82,25 @@ func startNATS(t testing.TB, dir string, port int) *server.Server {
 	return ns
 }
 
+// through says how to reach a nats-server over a line.
+func through(ns *server.Server, l *line) func(string) (nats.Options, error) {
+	return func(tenant string) (nats.Options, error) {
+		o, err := jetstream.External(ns.ClientURL(), "")(tenant)
+		o.CustomDialer = l
+		return o, err
+	}
+}
+
 // newBridge starts a bridge on a nats-server.
 func newBridge(t testing.TB, ns *server.Server, q tenant.Quotas, change func(*Server)) *rig {
 	t.Helper()
-	r := &rig{t: t, nats: ns, auth: authn.New(), served: make(chan error, 1)}
+	r := &rig{t: t, nats: ns, auth: authn.New(), line: newLine(), served: make(chan error, 1)}
 	registry := prometheus.NewRegistry()
 	log := zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel))
 	var err error
 	r.store, err = jetstream.Open(context.Background(), jetstream.Config{
 		Bridge:    nuid.Next(),
-		Options:   jetstream.External(ns.ClientURL(), ""),
+		Options:   through(ns, r.line),
 		Shared:    true,
 		Log:       log,
 		Metrics:   jetstream.NewMetrics(registry),

@@ -3,6 +3,8 @@ package bridge
 import (
 	"context"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/codec"
@@ -35,29 +37,37 @@ func (s *session) admit(filter string, subscriptionID uint32) *reason.Error {
 	return nil
 }
 
+// maxAttaching is how many filters of one SUBSCRIBE attach at a time.
+const maxAttaching = 8
+
+// request is one filter of a SUBSCRIBE and what became of it: one of sub and err is set.
+type request struct {
+	codec.Subscription
+	sub *subscription
+	err *reason.Error
+}
+
 // subscribe carries out a SUBSCRIBE: each filter as if it had come in a packet of its own, with one answer
 // [MQTT-3.8.4-5]. Messages flow only after the SUBACK.
 func (c *conn) subscribe(p *codec.Subscribe) {
-	ack := &codec.Suback{PacketID: p.PacketID, Codes: make([]codec.ReasonCode, len(p.Subscriptions))}
-	var made []*subscription
-	for i, one := range p.Subscriptions {
-		sub, err := c.subscribeOne(one, p.SubscriptionID)
-		if err == nil {
-			ack.Codes[i] = codec.ReasonCode(sub.granted)
-			made = append(made, sub)
+	requests := c.subscribeEach(p)
+	if c.ctx.Err() != nil {
+		// The connection has ended. Where that is because nothing was decided about a filter, the client must not take the
+		// answer for a refusal: it comes back.
+		return
+	}
+	ack := &codec.Suback{PacketID: p.PacketID, Codes: make([]codec.ReasonCode, len(requests))}
+	for i, r := range requests {
+		if r.err == nil {
+			ack.Codes[i] = codec.ReasonCode(min(r.QoS, 1))
 			continue
 		}
-		if err.Reason == reason.NATSUnavailable {
-			// Nothing was decided about the filter, so the client must not take the answer for a refusal: it comes back.
-			c.end(ending{Error: err})
-			return
-		}
-		ack.Codes[i] = subackCode(err.Reason, c.session.version)
+		ack.Codes[i] = subackCode(r.err.Reason, c.session.version)
 		if ack.ReasonString == "" {
-			ack.ReasonString = c.session.reasonString(err)
+			ack.ReasonString = c.session.reasonString(r.err)
 		}
-		c.server.Metrics.filters.WithLabelValues(string(err.Reason)).Inc()
-		c.report(&fault{Error: err, packet: codec.SUBSCRIBE, topic: one.Filter, packetID: p.PacketID})
+		c.server.Metrics.filters.WithLabelValues(string(r.err.Reason)).Inc()
+		c.report(&fault{Error: r.err, packet: codec.SUBSCRIBE, topic: r.Filter, packetID: p.PacketID})
 	}
 	c.mu.Lock()
 	bad := c.session.answer(ack)
@@ -65,38 +75,99 @@ func (c *conn) subscribe(p *codec.Subscribe) {
 		ack.ReasonString = ""
 		bad = c.session.answer(ack)
 	}
-	for _, sub := range made {
-		sub.live = true
-		c.session.subs.enqueue(sub)
+	for _, r := range requests {
+		if r.err == nil {
+			r.sub.live = true
+			c.session.subs.enqueue(r.sub)
+		}
 	}
 	c.mu.Unlock()
 	c.carryOut(effect{end: bad})
 }
 
+// subscribeEach makes the subscriptions of a SUBSCRIBE. Different filters attach at the same time, since each waits for
+// JetStream; a filter that comes twice is made and then replaced.
+func (c *conn) subscribeEach(p *codec.Subscribe) []request {
+	requests := make([]request, len(p.Subscriptions))
+	for i, one := range p.Subscriptions {
+		requests[i].Subscription = one
+	}
+	c.mu.Lock()
+	admitted := c.session.admitEach(requests, p.SubscriptionID)
+	c.mu.Unlock()
+	concurrently(len(admitted), maxAttaching, func(i int) {
+		c.guard(func() bool {
+			for _, r := range admitted[i] {
+				if c.ctx.Err() != nil {
+					break // nobody waits for the answer any more
+				}
+				if r.sub, r.err = c.subscribeOne(r.Subscription); r.err != nil && r.err.Reason == reason.NATSUnavailable {
+					c.end(ending{Error: r.err})
+				}
+			}
+			return true
+		})
+	})
+	return requests
+}
+
+// admitEach refuses the filters that cannot be, and returns the others, those that are equal together.
+func (s *session) admitEach(requests []request, subscriptionID uint32) (admitted [][]*request) {
+	place := map[string]int{} // of a filter in admitted
+	count := len(s.subs.byFilter)
+	for i := range requests {
+		r := &requests[i]
+		if r.err = s.admit(r.Filter, subscriptionID); r.err != nil {
+			continue
+		}
+		if at, ok := place[r.Filter]; ok {
+			admitted[at] = append(admitted[at], r)
+			continue
+		}
+		if s.subs.byFilter[r.Filter] == nil {
+			if err := quota.Subscriptions(count + 1); err != nil {
+				r.err = refused(err)
+				continue
+			}
+			count++
+		}
+		place[r.Filter] = len(admitted)
+		admitted = append(admitted, []*request{r})
+	}
+	return admitted
+}
+
+// concurrently calls f with each number below n in order, at most limit at a time, and returns when all have returned.
+func concurrently(n, limit int, f func(i int)) {
+	if n == 1 {
+		f(0)
+		return
+	}
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(n, limit) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	workers.Wait()
+}
+
 // subscribeOne makes one subscription, or replaces the one with the same filter without losing a message of it
 // [MQTT-3.8.4-3] [MQTT-3.8.4-4].
-func (c *conn) subscribeOne(one codec.Subscription, subscriptionID uint32) (*subscription, *reason.Error) {
-	c.mu.Lock()
-	err := c.session.admit(one.Filter, subscriptionID)
-	old := c.session.subs.byFilter[one.Filter]
-	count := len(c.session.subs.byFilter)
-	c.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
+func (c *conn) subscribeOne(one codec.Subscription) (*subscription, *reason.Error) {
 	granted := min(one.QoS, 1)
+	c.mu.Lock()
+	old := c.session.subs.byFilter[one.Filter]
 	if old != nil && (old.hold || granted == 0) {
 		// What holds messages can also pass them by.
-		c.mu.Lock()
 		old.granted, old.noLocal = granted, one.NoLocal
 		c.mu.Unlock()
 		return old, nil
 	}
-	if old == nil {
-		if err := quota.Subscriptions(count + 1); err != nil {
-			return nil, refused(err)
-		}
-	}
+	c.mu.Unlock()
 	sub := &subscription{filter: one.Filter, hold: granted > 0, granted: granted, noLocal: one.NoLocal, wake: c.woken}
 	if err := c.attach(sub); err != nil {
 		return nil, refused(err)
