@@ -17,7 +17,7 @@ func (r *Reader) Ack(d Delivery) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if (d.Stream == "" || d.Stream == r.stream) && r.settle(d.Sequence) {
-		r.acknowledge(d.Reply)
+		r.acknowledge(r.address(d.Reply))
 	}
 }
 

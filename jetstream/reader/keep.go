@@ -20,6 +20,7 @@ const (
 	causeNoResponders cause = "no_responders"
 	causeDeleted      cause = "deleted"
 	causeSilent       cause = "silent"
+	causeWedged       cause = "wedged"
 )
 
 // silence is how long a consumer may say nothing: two heartbeats, and time for the second to arrive.
@@ -68,8 +69,8 @@ func (r *Reader) keep() {
 			r.resize()
 		case <-r.changed:
 			r.connection()
-		case <-r.gone:
-			r.died()
+		case advisory := <-r.gone:
+			r.died(advisory)
 		}
 	}
 }
@@ -96,12 +97,16 @@ func (r *Reader) connection() bool {
 	return up && epoch == r.epoch
 }
 
-// died takes the advisory that the consumer was deleted.
-func (r *Reader) died() {
-	r.lock(func() {
-		r.lost = true
-		r.reset(causeDeleted)
-	})
+// died takes the advisory that a consumer was deleted. It reports false where that is not the present one.
+func (r *Reader) died(advisory string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if advisory != r.watched {
+		return false
+	}
+	r.lost, r.spent = true, true
+	r.reset(causeDeleted)
+	return true
 }
 
 // resize changes the consumer's window where the size of the messages asks for it.
@@ -186,8 +191,10 @@ func (r *Reader) repair(lost bool) error {
 				if r.connection() {
 					continue
 				}
-			case <-r.gone:
-				r.died()
+			case advisory := <-r.gone:
+				if !r.died(advisory) {
+					continue
+				}
 			case <-ctx.Done():
 			}
 			cancel()
@@ -198,7 +205,10 @@ func (r *Reader) repair(lost bool) error {
 	defer cancel()
 	stream := r.currentStream()
 	if lost {
-		_, err := r.cfg.JetStream.PushConsumer(ctx, stream, r.cfg.Durable)
+		_, err := r.cfg.JetStream.PushConsumer(ctx, stream, r.name())
+		if missing(err) {
+			r.spend()
+		}
 		switch {
 		case missing(err) || err == nil && r.unsettledPlace():
 			if stream, err = r.remake(ctx); err != nil {
@@ -209,7 +219,7 @@ func (r *Reader) repair(lost bool) error {
 		}
 	}
 	r.adapt(ctx)
-	answer, err := r.cfg.JetStream.ResetConsumer(ctx, stream, r.cfg.Durable)
+	answer, err := r.cfg.JetStream.ResetConsumer(ctx, stream, r.name())
 	if err != nil {
 		return err
 	}
@@ -217,11 +227,11 @@ func (r *Reader) repair(lost bool) error {
 	return nil
 }
 
-// unsettledPlace tells whether the consumer was being made again, and that has not come to its end.
+// unsettledPlace tells whether the consumer is to be made again, or was being made and that has not come to its end.
 func (r *Reader) unsettledPlace() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.adrift
+	return r.adrift || r.spent
 }
 
 // home names the stream that holds the topic now.

@@ -187,8 +187,13 @@ func TestConsumerDeletedBeforeItIsReset(t *testing.T) {
 		for _, d := range sink.waitFor(n)[n-5 : n-2] {
 			r.Ack(d)
 		}
-		if err := js.DeleteConsumer(deadline(t), "S", cfg.Durable); err != nil {
-			t.Fatal(err)
+		for _, name := range consumers(t, js) {
+			if name == "other" {
+				continue
+			}
+			if err := js.DeleteConsumer(deadline(t), "S", name); err != nil {
+				t.Fatal(err)
+			}
 		}
 		r.Receive(skipped())
 	}

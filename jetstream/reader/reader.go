@@ -106,7 +106,7 @@ type Reader struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	wake    chan struct{}   // holds one token; never closed
-	gone    chan struct{}   // holds one token: the consumer was deleted; never closed
+	gone    chan string     // subjects of advisories that a consumer was deleted; never closed
 	changed <-chan struct{} // a token when Conn may have another state
 	unwatch func()
 	keeper  sync.WaitGroup
@@ -127,6 +127,7 @@ type Reader struct {
 	mu sync.Mutex
 	position
 	flow
+	naming
 	acks   []string  // replies not written yet
 	spare  []string  // the previous acks, for reuse; owned by the keeper between two calls of flush
 	heard  time.Time // last sign of life of the consumer
@@ -142,12 +143,12 @@ func Open(ctx context.Context, cfg Config, sink Sink) (*Reader, error) {
 	r := &Reader{
 		cfg: cfg, sink: sink,
 		wake:     make(chan struct{}, 1),
-		gone:     make(chan struct{}, 1),
+		gone:     make(chan string, 4),
 		patience: time.NewTimer(pacePatience),
 		heard:    time.Now(),
 		flow:     newFlow(cfg.Size),
 	}
-	r.stream = cfg.Stream
+	r.stream, r.durable = cfg.Stream, cfg.Durable
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r.changed, r.unwatch = cfg.Conn.Watch()
 	if err := r.connect(ctx); err != nil {
@@ -173,7 +174,7 @@ func (r *Reader) connect(ctx context.Context) (err error) {
 	policy := map[Start]natsjs.DeliverPolicy{
 		StartNew: natsjs.DeliverNewPolicy, StartSequence: natsjs.DeliverByStartSequencePolicy, StartAll: natsjs.DeliverAllPolicy,
 	}[r.cfg.Start]
-	info, err := r.create(ctx, r.cfg.Stream, policy, r.cfg.From, false)
+	info, err := r.create(ctx, r.cfg.Stream, r.cfg.Durable, policy, r.cfg.From, false)
 	if err != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ func (r *Reader) subscribe(ctx context.Context, stream string) (err error) {
 			return err
 		}
 		r.epoch = epoch
-		if err = r.watch(stream); err != nil {
+		if err = r.watch(stream, r.name()); err != nil {
 			return err
 		}
 	}
@@ -208,13 +209,13 @@ func (r *Reader) subscribe(ctx context.Context, stream string) (err error) {
 // create makes the consumer. The name is this bridge's own, so one that is there with other settings is a remnant, unless
 // it is kept: then it is this reader's own, made in an attempt that failed later, and holds what has come since.
 func (r *Reader) create(
-	ctx context.Context, stream string, policy natsjs.DeliverPolicy, from uint64, keep bool,
+	ctx context.Context, stream, durable string, policy natsjs.DeliverPolicy, from uint64, keep bool,
 ) (*natsjs.ConsumerInfo, error) {
 	r.mu.Lock()
 	window := r.window
 	r.mu.Unlock()
 	cfg := natsjs.ConsumerConfig{
-		Durable:           r.cfg.Durable,
+		Durable:           durable,
 		DeliverSubject:    r.cfg.Deliver,
 		DeliverPolicy:     policy,
 		AckPolicy:         natsjs.AckExplicitPolicy,
@@ -231,13 +232,13 @@ func (r *Reader) create(
 	}
 	c, err := r.cfg.JetStream.CreatePushConsumer(ctx, stream, cfg)
 	if errors.Is(err, natsjs.ErrConsumerExists) && keep {
-		c, err = r.cfg.JetStream.PushConsumer(ctx, stream, r.cfg.Durable)
+		c, err = r.cfg.JetStream.PushConsumer(ctx, stream, durable)
 		if err == nil && c.CachedInfo().Config.DeliverSubject != r.cfg.Deliver {
 			err = natsjs.ErrConsumerExists
 		}
 	}
 	if errors.Is(err, natsjs.ErrConsumerExists) {
-		if err = r.cfg.JetStream.DeleteConsumer(ctx, stream, r.cfg.Durable); err == nil || missing(err) {
+		if err = r.cfg.JetStream.DeleteConsumer(ctx, stream, durable); err == nil || missing(err) {
 			c, err = r.cfg.JetStream.CreatePushConsumer(ctx, stream, cfg)
 		}
 	}
@@ -260,21 +261,26 @@ func (r *Reader) adapt(ctx context.Context) {
 	cfg.MaxAckPending = window
 	// Where it fails, the next heartbeat brings it up again.
 	if _, err := r.cfg.JetStream.UpdatePushConsumer(ctx, stream, cfg); err != nil {
-		r.cfg.Log.Debug("reader: window not changed", zap.String("stream", stream), zap.String("consumer", r.cfg.Durable), zap.Error(err))
+		r.cfg.Log.Debug("reader: window not changed", zap.String("stream", stream), zap.String("consumer", cfg.Durable), zap.Error(err))
+		if wedged(err) {
+			r.sidestep(ctx)
+		}
 		return
 	}
 	r.made = cfg
 }
 
 // watch listens for the advisory that the consumer was deleted, by itself or with its stream.
-func (r *Reader) watch(stream string) (err error) {
+func (r *Reader) watch(stream, durable string) (err error) {
+	subject := "$JS.EVENT.ADVISORY.CONSUMER.DELETED." + stream + "." + durable
+	r.lock(func() { r.watched = subject })
 	if r.deaths != nil {
 		r.deaths.Unsubscribe()
 	}
-	r.deaths, err = r.cfg.Conn.Subscribe(r.epoch, "$JS.EVENT.ADVISORY.CONSUMER.DELETED."+stream+"."+r.cfg.Durable, func(*wire.Msg) {
+	r.deaths, err = r.cfg.Conn.Subscribe(r.epoch, subject, func(*wire.Msg) {
 		select {
-		case r.gone <- struct{}{}:
-		default:
+		case r.gone <- subject:
+		default: // the reader's own watch over the heartbeats notices as well
 		}
 	})
 	return err
@@ -298,10 +304,8 @@ func (r *Reader) Close(ctx context.Context) error {
 	r.cfg.Metrics.remove(r)
 	r.flush()
 	r.unsubscribe()
-	if err := r.cfg.JetStream.DeleteConsumer(ctx, stream, r.cfg.Durable); !missing(err) {
-		return err
-	}
-	return nil
+	r.lock(func() { r.former = append(r.former, r.durable) })
+	return r.clear(ctx, stream)
 }
 
 // abandon deletes a consumer that may have been made although nobody was told so: it would hold the stream's messages until

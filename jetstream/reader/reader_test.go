@@ -185,7 +185,7 @@ func TestConsumerDeletedByHand(t *testing.T) {
 	for _, d := range sink.waitFor(10)[:4] {
 		r.Ack(d)
 	}
-	made := advisory(t, nc, "CONSUMER.CREATED.S.b_1")
+	made := advisory(t, nc, "CONSUMER.CREATED.S.b_1_r1")
 	if err := js.DeleteConsumer(deadline(t), "S", cfg.Durable); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestConsumerDeletedByHandLosesWhatNobodyKeeps(t *testing.T) {
 	open(t, cfg, sink)
 	publish(t, js, 0, 300)
 	sink.waitFor(256)
-	made := advisory(t, nc, "CONSUMER.CREATED.S.b_1")
+	made := advisory(t, nc, "CONSUMER.CREATED.S.b_1_r1")
 	if err := js.DeleteConsumer(deadline(t), "S", cfg.Durable); err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestStreamDeletedAndReplaced(t *testing.T) {
 	r := open(t, cfg, sink)
 	publish(t, js, 0, 10)
 	sink.waitFor(10)
-	made := advisory(t, nc, "CONSUMER.CREATED.S2.b_1")
+	made := advisory(t, nc, "CONSUMER.CREATED.S2.b_1_r1")
 	if err := js.DeleteStream(deadline(t), "S"); err != nil {
 		t.Fatal(err)
 	}
@@ -248,8 +248,8 @@ func TestStreamDeletedAndReplaced(t *testing.T) {
 	for _, d := range got {
 		r.Ack(d) // those of the old stream are void
 	}
-	made2 := advisory(t, nc, "CONSUMER.CREATED.S2.b_1")
-	if err := js.DeleteConsumer(deadline(t), "S2", cfg.Durable); err != nil {
+	made2 := advisory(t, nc, "CONSUMER.CREATED.S2.b_1_r2")
+	if err := js.DeleteConsumer(deadline(t), "S2", "b_1_r1"); err != nil {
 		t.Fatal(err)
 	}
 	receive(t, made2)

@@ -26,27 +26,33 @@ func (r *Reader) remake(ctx context.Context) (name string, err error) {
 	before := r.position
 	anew := name != r.stream || state.LastSeq < r.high
 	from := before.next()
-	r.adrift = true // nothing counts before it is clear which stream it belongs to
-	r.mu.Unlock()
 	if anew {
 		from = 1
-		if err := r.watch(name); err != nil {
-			return "", err
-		}
 	}
-	info, err := r.create(ctx, name, natsjs.DeliverByStartSequencePolicy, from, true)
+	r.adrift = true // nothing counts before it is clear which stream it belongs to
+	r.rename(r.cfg.Durable)
+	durable := r.durable
+	r.mu.Unlock()
+	if err := r.watch(name, durable); err != nil {
+		return "", err
+	}
+	info, err := r.create(ctx, name, durable, natsjs.DeliverByStartSequencePolicy, from, true)
 	if err != nil {
+		r.doubt(ctx, name, durable, err)
 		return "", err
 	}
 	if now, err := r.home(ctx); err != nil || now != name {
 		return "", errors.Join(errMoved, err)
+	}
+	if err := r.clear(ctx, name); err != nil {
+		return "", err
 	}
 	lost := before.pending
 	if !anew {
 		lost = before.missed(state, info, r.cfg.Filter != "")
 	}
 	r.settleDown(name, anew, lost)
-	r.cfg.Log.Warn("reader: consumer made again", zap.String("stream", name), zap.String("consumer", r.cfg.Durable),
+	r.cfg.Log.Warn("reader: consumer made again", zap.String("stream", name), zap.String("consumer", durable),
 		zap.Uint64("from", from), zap.Uint64("lost", lost))
 	return name, nil // with a reset to come: whatever arrived while adrift was dropped
 }

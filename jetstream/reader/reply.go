@@ -17,6 +17,9 @@ type place struct {
 const (
 	plainTokens  = 9
 	domainTokens = 11
+	// How many come before the consumer's name.
+	plainConsumer  = 3
+	domainConsumer = 5
 )
 
 // parseReply reads a subject such as $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>,

@@ -34,3 +34,16 @@ func TestParseReplyDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestReaddress(t *testing.T) {
+	for reply, want := range map[string]string{
+		"$JS.ACK.S.b_1.1.12.7.1700000000000000001.3":                         "$JS.ACK.S.b_1_r2.1.12.7.1700000000000000001.3",
+		"$JS.ACK.S.b_1_r2.1.12.7.1700000000000000001.3":                      "$JS.ACK.S.b_1_r2.1.12.7.1700000000000000001.3",
+		"$JS.ACK._.ACCHASH.S.b_1_r1.1.12.7.1700000000000000001.3":            "$JS.ACK._.ACCHASH.S.b_1_r2.1.12.7.1700000000000000001.3",
+		"$JS.ACK.domain.ACCHASH.S.b_1.1.12.7.1700000000000000001.3.random.x": "$JS.ACK.domain.ACCHASH.S.b_1_r2.1.12.7.1700000000000000001.3.random.x",
+	} {
+		if got := readdress(reply, "b_1_r2"); got != want {
+			t.Errorf("%s became %s, want %s", reply, got, want)
+		}
+	}
+}
