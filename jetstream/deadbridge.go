@@ -7,9 +7,14 @@ import (
 	"slices"
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/weirmq/weir/jetstream/message"
 )
+
+// cleanUpWidth is how many streams of a tenant are looked at at a time after a bridge has died. Until its consumers are
+// gone they hold messages for nobody, and with a server that is not on the same machine the time goes into waiting.
+const cleanUpWidth = 16
 
 // cleanUpAfter deletes the claims and consumers that a dead bridge left in any tenant.
 func (s *Store) cleanUpAfter(ctx context.Context, bridge string) error {
@@ -28,15 +33,21 @@ func (s *Store) cleanUpAfter(ctx context.Context, bridge string) error {
 	return errors.Join(errs...)
 }
 
+// cleanUpAfter reports the first consumer that could not be deleted, and deletes all others.
 func (l *Log) cleanUpAfter(ctx context.Context, bridge string) error {
-	errs := []error{l.sessions.releaseOf(ctx, bridge), l.deleteConsumers(ctx, l.names.errors, bridge)}
+	released := l.sessions.releaseOf(ctx, bridge)
+	var g errgroup.Group
+	g.SetLimit(cleanUpWidth)
+	g.Go(func() error { return l.deleteConsumers(ctx, l.names.errors, bridge) })
 	for _, t := range l.register.all() {
 		e, _, _ := t.look()
 		if e.Live && e.Value.Generation != 0 {
-			errs = append(errs, l.deleteConsumers(ctx, message.StreamName(l.tenant, t.name, e.Value.Generation), bridge))
+			g.Go(func() error {
+				return l.deleteConsumers(ctx, message.StreamName(l.tenant, t.name, e.Value.Generation), bridge)
+			})
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(released, g.Wait())
 }
 
 func (l *Log) deleteConsumers(ctx context.Context, stream, bridge string) error {
