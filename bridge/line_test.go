@@ -1,11 +1,12 @@
 package bridge
 
 import (
+	"bytes"
 	"net"
 	"sync"
 )
 
-// line is how a bridge reaches NATS. While it is held, what NATS sends does not arrive.
+// line is how a bridge reaches NATS. While it is held, what NATS sends does not arrive, but for the answers to PING.
 type line struct {
 	mu   sync.Mutex
 	open chan struct{} // closed while the line is not held
@@ -26,7 +27,7 @@ func (l *line) hold() (release func()) {
 	return func() { close(open) }
 }
 
-// Dial is what nats.go connects with.
+// Dial is what the connections to NATS are made with.
 func (l *line) Dial(network, address string) (net.Conn, error) {
 	nc, err := net.Dial(network, address)
 	if err != nil {
@@ -43,6 +44,9 @@ type lineConn struct {
 // Read passes on what has arrived when the line is not held.
 func (c *lineConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if len(bytes.ReplaceAll(p[:n], []byte("PONG\r\n"), nil)) == 0 {
+		return n, err
+	}
 	c.line.mu.Lock()
 	open := c.line.open
 	c.line.mu.Unlock()
