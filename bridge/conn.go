@@ -116,6 +116,19 @@ func (c *conn) end(e ending) {
 	c.in.stop()
 }
 
+// lastWordsTime bounds how long a connection that is about to end handles what had arrived before.
+const lastWordsTime = 200 * time.Millisecond
+
+// endAfterLastWords is end for a connection whose client has gone, as far as can be seen: what it had sent is handled
+// first. There may be a DISCONNECT in it, and then the connection ends with that, and without a will.
+func (c *conn) endAfterLastWords(e ending) {
+	c.in.lastCall(&e)
+	ctx, cancel := context.WithTimeout(c.ctx, lastWordsTime)
+	defer cancel()
+	<-ctx.Done()
+	c.end(e)
+}
+
 // signal wakes the writing goroutine.
 func (c *conn) signal() {
 	select {
@@ -147,8 +160,8 @@ func endingFor(err error) *ending {
 	if e, ok := errors.AsType[*codec.Error](err); ok {
 		return &ending{Error: packetError(e)}
 	}
-	if e, ok := errors.AsType[*reason.Error](err); ok {
-		return &ending{Error: e}
+	if e, ok := errors.AsType[*lastCallError](err); ok {
+		return e.end
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &ending{Error: reason.New(reason.KeepAliveTimeout, "no packet within one and a half times the keep alive")}
@@ -279,7 +292,7 @@ func (c *conn) write() bool {
 				break
 			}
 			if _, err := c.net.Write(*b); err != nil {
-				c.end(ending{Error: &reason.Error{Reason: reason.ConnectionLost, Err: err}, silent: true})
+				c.endAfterLastWords(ending{Error: &reason.Error{Reason: reason.ConnectionLost, Err: err}, silent: true})
 				return false
 			}
 			recycle(b)

@@ -203,23 +203,14 @@ func (c *conn) own(ctx context.Context, p *codec.Connect, l tenant.Limits) error
 	return nil
 }
 
-// lastWordsTime bounds how long a connection that is taken over handles what had arrived before.
-const lastWordsTime = 200 * time.Millisecond
-
-// revoked ends the connection because its client identifier is somebody else's now, and returns when that is done. What
-// the client had sent before is handled first: a client that disconnects and connects again at once has left, and
-// wants no will, however late its DISCONNECT is read.
+// revoked ends the connection because its client identifier is somebody else's now, and returns when that is done. A
+// client that disconnects and connects again at once has left by itself, however late its DISCONNECT is read.
 func (c *conn) revoked(taken bool) {
-	e := errTakenOver
 	if taken {
-		c.in.lastCall()
-		lastWords, cancel := context.WithTimeout(c.ctx, lastWordsTime)
-		<-lastWords.Done()
-		cancel()
+		c.endAfterLastWords(ending{Error: reason.New(reason.TakenOver, "another connection uses the client identifier")})
 	} else {
-		e = reason.New(reason.LeaseLost, "this bridge has lost the client identifier; connect again")
+		c.end(ending{Error: reason.New(reason.LeaseLost, "this bridge has lost the client identifier; connect again")})
 	}
-	c.end(ending{Error: e})
 	<-c.over
 }
 

@@ -31,7 +31,7 @@ type stream struct {
 	packets  bool          // a packet was completed since the deadline was set
 	progress int           // bytes since then
 
-	lastCalled atomic.Bool // set under mu
+	last atomic.Pointer[lastCallError] // nil before lastCall; set under mu
 
 	mu      sync.Mutex
 	stopped bool // guarded by mu
@@ -47,13 +47,13 @@ const sniffed = 5 + 2 + len("MQIsdp") + 1
 // Read reads from the network.
 func (s *stream) Read(p []byte) (int, error) {
 	s.idle()
-	if s.lastCalled.Load() || s.patience > 0 && (s.packets || s.progress >= progressBytes) {
+	if s.last.Load() != nil || s.patience > 0 && (s.packets || s.progress >= progressBytes) {
 		s.packets, s.progress = false, 0
 		s.setDeadline(time.Now().Add(s.patience))
 	}
 	n, err := s.conn.Read(p)
-	if s.lastCalled.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
-		err = errTakenOver
+	if e := s.last.Load(); e != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = e
 	}
 	s.progress += n
 	if s.greeting && n > 0 {
@@ -68,9 +68,6 @@ func (s *stream) Read(p []byte) (int, error) {
 // errNoConnect ends a connection at its first byte, without waiting for a packet that may never be complete.
 var errNoConnect = reason.New(reason.RandomFirstBytes, "the first packet is not a CONNECT [MQTT-3.1.0-1]")
 
-// errTakenOver ends the reading of a connection whose client identifier is another's, when all that had arrived is read.
-var errTakenOver = reason.New(reason.TakenOver, "another connection uses the client identifier")
-
 // setDeadline sets the read deadline, which is a short one after lastCall and stays as it is after stop.
 func (s *stream) setDeadline(t time.Time) {
 	s.mu.Lock()
@@ -78,17 +75,23 @@ func (s *stream) setDeadline(t time.Time) {
 	if s.stopped {
 		return
 	}
-	if s.lastCalled.Load() {
+	if s.last.Load() != nil {
 		t = time.Now().Add(lastCallPatience)
 	}
 	_ = s.conn.SetReadDeadline(t) // fails on a closed connection only, as the read then does
 }
 
-// lastCall makes a Read in progress and all that follow return what has arrived, and errTakenOver where that is nothing.
-// It may be called from any goroutine.
-func (s *stream) lastCall() {
+// lastCallError is what Read returns when nothing has arrived after lastCall: the connection is to end.
+type lastCallError struct{ end *ending }
+
+// Error is why the connection is to end.
+func (e *lastCallError) Error() string { return e.end.Error.Error() }
+
+// lastCall makes a Read in progress and all that follow return what has arrived, and a lastCallError with e where that
+// is nothing. It may be called from any goroutine; the first call counts.
+func (s *stream) lastCall(e *ending) {
 	s.mu.Lock()
-	s.lastCalled.Store(true)
+	s.last.CompareAndSwap(nil, &lastCallError{e})
 	s.mu.Unlock()
 	s.setDeadline(time.Time{})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weirmq/weir/codec"
+	"github.com/weirmq/weir/reason"
 )
 
 // listen starts reading packets from a stream with a keep alive of 10 s, and tells when each came and how it ended.
@@ -119,7 +120,8 @@ func TestLastCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, peer, came, ended := listen(t)
 		synctest.Wait()
-		s.lastCall()
+		end := &ending{Error: reason.New(reason.TakenOver, "")}
+		s.lastCall(end)
 		for range 3 {
 			<-time.After(lastCallPatience - 1)
 			if _, err := peer.Write([]byte("\xc0\x00")); err != nil {
@@ -130,8 +132,26 @@ func TestLastCall(t *testing.T) {
 		if at, want := <-came, 4*lastCallPatience-3; at != want {
 			t.Errorf("ended after %s, want %s", at, want)
 		}
-		if err := <-ended; !errors.Is(err, errTakenOver) {
+		if err := <-ended; endingFor(err) != end {
 			t.Error(err)
+		}
+	})
+}
+
+// TestKeepAliveOff: with a keep alive of 0 a client may be silent for ever [MQTT-3.1.2-22].
+func TestKeepAliveOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, peer, came, _ := listen(t)
+		synctest.Wait()
+		s.keepAlive(0)
+		for day := range 3 {
+			<-time.After(24 * time.Hour)
+			if _, err := peer.Write([]byte("\xc0\x00")); err != nil {
+				t.Fatal(err)
+			}
+			if at, want := <-came, time.Duration(day+1)*24*time.Hour; at != want {
+				t.Fatalf("ended after %s", at)
+			}
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,9 +35,27 @@ type lateConn struct {
 	net.Conn
 	asleep chan struct{} // closed when a Read sleeps
 
-	mu    sync.Mutex
-	late  bool
-	awake chan struct{} // closed to wake the Read that sleeps; nil where none does
+	mu     sync.Mutex
+	late   bool
+	broken bool
+	awake  chan struct{} // closed to wake the Read that sleeps; nil where none does
+}
+
+// breakWrites makes every Write fail, as when the client has closed its socket.
+func (c *lateConn) breakWrites() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = true
+}
+
+func (c *lateConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	broken := c.broken
+	c.mu.Unlock()
+	if broken {
+		return 0, syscall.EPIPE
+	}
+	return c.Conn.Write(p)
 }
 
 func (c *lateConn) delay() {
@@ -195,4 +214,39 @@ func TestTakeoverOfAClientThatFloods(t *testing.T) {
 		again.send(&codec.Disconnect{})
 		again.expectClosed()
 	}
+}
+
+// TestDeliveryToAClientThatHasLeft: a client sends its last packets and a DISCONNECT and closes its socket, and a
+// delivery to it fails before any of that is read. It has left nevertheless [MQTT-3.14.4-3].
+func TestDeliveryToAClientThatHasLeft(t *testing.T) {
+	r := newRig(t, tenant.Quotas{}, nil)
+	dial, accepted := r.serveLate(t, false)
+	each(t, func(t *testing.T, v codec.Version) {
+		topic := "left/" + v.String()
+		watcher, publisher := r.connect(codec.V311, "watcher"), r.connect(codec.V311, "publisher")
+		watcher.t, publisher.t = t, t
+		watcher.mustSubscribe(topic, 1)
+		nc := dial()
+		c := &client{t: t, conn: nc, r: codec.NewReader(nc, 1<<20), v: v, id: "me"}
+		p := hello("me")
+		withWill(topic)(p)
+		c.send(p)
+		expect[*codec.Connack](c)
+		c.mustSubscribe("delivered", 0)
+		late := <-accepted
+		late.delay()
+		c.ping()
+		<-late.asleep
+		c.send(publish(topic, 0, 0, "last words"), &codec.Disconnect{})
+		late.breakWrites()
+		publisher.mustPublish("delivered", 1, "")
+		c.expectClosed()
+		r.connect(v, "me").ping() // what the other connection had to do is done
+		publisher.mustPublish(topic, 2, "no will")
+		for _, want := range []string{"last words", "no will"} {
+			if p := watcher.receive(); string(p.Payload) != want {
+				t.Errorf("got %s, want %s", show(p), want)
+			}
+		}
+	})
 }
