@@ -303,3 +303,23 @@ func TestTopicAliasOfClient(t *testing.T) {
 		}
 	}
 }
+
+// TestNoProblemInformation: with Request Problem Information 0 nothing but a PUBLISH carries user properties, and no packet a
+// reason string [MQTT-3.1.2-29].
+func TestNoProblemInformation(t *testing.T) {
+	r := newRig(t, tenant.Quotas{}, nil)
+	c := r.connect(codec.V5, "me", func(p *codec.Connect) { p.Properties.NoProblemInfo = true })
+	if ack := c.subscribe("a/+", 0); ack.Codes[0] != 0xA2 || ack.ReasonString != "" {
+		t.Errorf("got %s", show(ack))
+	}
+	if ack := c.publish("$SYS/x", 1, ""); ack.Code != 0x90 || ack.ReasonString != "" {
+		t.Errorf("got %s", show(ack))
+	}
+	c.write([]byte("\xf0\x00"))
+	if d := expect[*codec.Disconnect](c); d.Code != 0x82 || d.ReasonString != "" {
+		t.Errorf("got %s", show(d))
+	}
+	p := hello("me")
+	p.Password, p.Properties.NoProblemInfo = []byte("wrong"), true
+	expectRefused(t, r, codec.V5, p, 0x86)
+}

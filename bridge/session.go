@@ -94,6 +94,9 @@ func (s *session) setLimits(l tenant.Limits) {
 
 // ready tells whether the session can take a packet with header h now. Where it cannot, the connection waits.
 func (s *session) ready(h codec.Header) bool {
+	if h.Type == codec.DISCONNECT {
+		return true // it has no answer, and who has left wants no will
+	}
 	if !s.box.room() || s.in.halted {
 		return false
 	}

@@ -149,8 +149,11 @@ func (st *stage) play(line string) {
 	case "acked":
 		st.print(fmt.Sprint(st.cursors[words[1]].acked))
 	case "ready":
-		qos := byte(a.num("qos"))
-		st.print(fmt.Sprint(st.s.ready(codec.Header{Type: codec.PUBLISH, Flags: qos << 1})))
+		h := codec.Header{Type: codec.PUBLISH, Flags: byte(a.num("qos")) << 1}
+		if a.has("DISCONNECT") {
+			h = codec.Header{Type: codec.DISCONNECT}
+		}
+		st.print(fmt.Sprint(st.s.ready(h)))
 	case "flood":
 		for i := range a.num("n") {
 			one := args{"topic": "a", "qos": a["qos"], "quiet": ""}
