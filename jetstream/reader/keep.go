@@ -206,7 +206,7 @@ func (r *Reader) repair(lost bool) error {
 	stream := r.currentStream()
 	if lost {
 		_, err := r.cfg.JetStream.PushConsumer(ctx, stream, r.name())
-		if missing(err) {
+		if missing(err) && !r.unsettledPlace() {
 			r.spend()
 		}
 		switch {
@@ -222,6 +222,10 @@ func (r *Reader) repair(lost bool) error {
 	answer, err := r.cfg.JetStream.ResetConsumer(ctx, stream, r.name())
 	if err != nil {
 		return err
+	}
+	if r.altered(answer.Config) {
+		r.spend()
+		return errAltered
 	}
 	r.lock(func() { r.expect(answer.NumPending + answer.Delivered.Consumer) })
 	return nil

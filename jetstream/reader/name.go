@@ -69,6 +69,19 @@ func wedged(err error) bool {
 	return ok && api.APIError() != nil && api.APIError().ErrorCode == natsjs.JSErrCodeConsumerCreate
 }
 
+// errAltered: somebody has changed what the consumer delivers, or where.
+var errAltered = errors.New("consumer delivers something else, or elsewhere")
+
+// altered tells whether a consumer is of no use to the reader as it is. Otherwise its settings are taken for what they are,
+// so that a window that somebody has changed is brought back, and a pause remains one.
+func (r *Reader) altered(is natsjs.ConsumerConfig) bool {
+	if is.DeliverSubject != r.cfg.Deliver || is.FilterSubject != r.cfg.Filter || len(is.FilterSubjects) > 0 {
+		return true
+	}
+	r.made = is
+	return false
+}
+
 // doubt gives up a name by which the consumer cannot be made although the server has one.
 func (r *Reader) doubt(ctx context.Context, stream, durable string, err error) {
 	if !wedged(err) {

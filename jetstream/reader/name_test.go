@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -31,8 +32,12 @@ func (s *natsServer) wedge(consumer string) {
 		s.t.Errorf("consumer %s has the directories %v", consumer, found)
 	}
 	for _, d := range found {
-		if err := os.RemoveAll(d); err != nil {
-			s.t.Error(err)
+		// The server may be writing there just now.
+		for err := os.RemoveAll(d); err != nil; err = os.RemoveAll(d) {
+			if !errors.Is(err, syscall.ENOTEMPTY) {
+				s.t.Error(err)
+				return
+			}
 		}
 	}
 }
@@ -151,6 +156,110 @@ func TestReplacementWithoutDirectoryIsReplaced(t *testing.T) {
 	}
 	waitEmpty(t, js)
 	onlyConsumer(t, s, js, "b_1_r2")
+}
+
+func TestConsumerChangedByHandIsReplaced(t *testing.T) {
+	s := startServer(t)
+	nc, js := connect(t, s)
+	makeStream(t, js)
+	// A second consumer keeps the messages alive.
+	if _, err := js.CreateConsumer(deadline(t), "S", natsjs.ConsumerConfig{Durable: "other", AckPolicy: natsjs.AckExplicitPolicy}); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _ := config(t, nc, js)
+	sink := newCollector(t)
+	r := open(t, cfg, sink)
+	publish(t, js, 0, 10)
+	sink.waitFor(10)
+	c, err := js.PushConsumer(deadline(t), "S", "b_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := c.CachedInfo().Config
+	changed.FilterSubject = "mqtt.t.b"
+	if _, err := js.UpdatePushConsumer(deadline(t), "S", changed); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, js, 10, 20)
+	gone := advisory(t, nc, "CONSUMER.DELETED.S.b_1")
+	// The next reset tells.
+	r.Receive(skipped())
+	receive(t, gone)
+	if err := js.DeleteConsumer(deadline(t), "S", "other"); err != nil {
+		t.Fatal(err)
+	}
+	got := sink.waitFor(20)
+	expect(t, got, 0, 20)
+	for _, d := range got {
+		r.Ack(d)
+	}
+	waitEmpty(t, js)
+	onlyConsumer(t, s, js, "b_1_r1")
+	if sink.lost != 0 {
+		t.Errorf("lost %d", sink.lost)
+	}
+}
+
+func TestWindowChangedByHandIsBroughtBack(t *testing.T) {
+	nc, js := connect(t, startServer(t))
+	makeStream(t, js)
+	cfg, _ := config(t, nc, js)
+	sink := newCollector(t)
+	r := open(t, cfg, sink)
+	c, err := js.PushConsumer(deadline(t), "S", "b_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := c.CachedInfo().Config
+	changed.MaxAckPending = 1
+	if _, err := js.UpdatePushConsumer(deadline(t), "S", changed); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, js, 0, 10)
+	sink.waitFor(1)
+	r.Receive(skipped())
+	// Without an acknowledgement.
+	expect(t, sink.waitFor(10), 0, 10)
+}
+
+// A place in the stream that others have taken meanwhile is waited for, under one name.
+func TestConsumerWaitsForRoom(t *testing.T) {
+	s := startServer(t)
+	nc, js := connect(t, s)
+	makeStream(t, js, func(c *natsjs.StreamConfig) { c.MaxConsumers = 1 })
+	cfg, _ := config(t, nc, js)
+	asked := make(chan struct{}, 64)
+	cfg.Reattach = func(ctx context.Context) (string, error) {
+		if len(asked) == 0 { // the reader has just learned that its consumer is gone
+			_, err := js.CreateConsumer(ctx, "S", natsjs.ConsumerConfig{Durable: "other", AckPolicy: natsjs.AckExplicitPolicy})
+			if err != nil {
+				return "", err
+			}
+		}
+		asked <- struct{}{}
+		return "S", nil
+	}
+	sink := newCollector(t)
+	r := open(t, cfg, sink)
+	if err := js.DeleteConsumer(deadline(t), "S", "b_1"); err != nil {
+		t.Fatal(err)
+	}
+	made := advisory(t, nc, "CONSUMER.CREATED.S.*")
+	for len(asked) < 4 {
+		publish(t, js, 0, 1)
+	}
+	if err := js.DeleteConsumer(deadline(t), "S", "other"); err != nil {
+		t.Fatal(err)
+	}
+	for created(t, receive(t, made)) == "other" {
+		continue
+	}
+	publish(t, js, 1, 10)
+	for _, d := range sink.waitFor(9) {
+		r.Ack(d)
+	}
+	waitEmpty(t, js)
+	onlyConsumer(t, s, js, "b_1_r1")
 }
 
 func TestConsumerDeletedOverAndOver(t *testing.T) {

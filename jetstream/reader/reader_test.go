@@ -205,6 +205,12 @@ func TestConsumerDeletedByHandLosesWhatNobodyKeeps(t *testing.T) {
 	nc, js := connect(t, startServer(t))
 	makeStream(t, js)
 	cfg, _ := config(t, nc, js)
+	// Where the reader is faster than the deletion, its new consumer keeps the messages.
+	deleted := make(chan struct{})
+	cfg.Reattach = func(context.Context) (string, error) {
+		<-deleted
+		return "S", nil
+	}
 	sink := newCollector(t)
 	open(t, cfg, sink)
 	publish(t, js, 0, 300)
@@ -213,6 +219,7 @@ func TestConsumerDeletedByHandLosesWhatNobodyKeeps(t *testing.T) {
 	if err := js.DeleteConsumer(deadline(t), "S", cfg.Durable); err != nil {
 		t.Fatal(err)
 	}
+	close(deleted)
 	receive(t, made)
 	sink.wait("the loss", func() bool { return sink.lost > 0 })
 	if sink.lost != 44 {

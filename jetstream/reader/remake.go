@@ -17,22 +17,21 @@ func (r *Reader) remake(ctx context.Context) (name string, err error) {
 	if name, err = r.home(ctx); err != nil {
 		return "", err
 	}
+	r.mu.Lock()
+	r.adrift = true // nothing counts before it is clear which stream it belongs to
+	r.rename(r.cfg.Durable)
+	before, from, durable := r.position, r.next(), r.durable
+	r.mu.Unlock()
 	stream, err := r.cfg.JetStream.Stream(ctx, name)
 	if err != nil {
 		return "", err
 	}
 	state := stream.CachedInfo().State
-	r.mu.Lock()
-	before := r.position
-	anew := name != r.stream || state.LastSeq < r.high
-	from := before.next()
+	// Whatever has been delivered was stored before the state was asked for.
+	anew := name != before.stream || state.LastSeq < before.high
 	if anew {
 		from = 1
 	}
-	r.adrift = true // nothing counts before it is clear which stream it belongs to
-	r.rename(r.cfg.Durable)
-	durable := r.durable
-	r.mu.Unlock()
 	if err := r.watch(name, durable); err != nil {
 		return "", err
 	}
