@@ -159,7 +159,6 @@ func (l *Log) readerConfig(s *shard, stream, name string) reader.Config {
 		Durable:   consumerName(bridge, name),
 		Deliver:   deliverPrefix + bridge + "." + strconv.FormatUint(l.store.deliveries.Add(1), 10),
 		Start:     reader.StartNew,
-		Replicas:  l.store.config.Replicas,
 		Pace:      s.pace,
 		Decode:    (&decoder{log: l}).decode,
 		Log:       l.log,

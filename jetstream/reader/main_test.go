@@ -155,7 +155,7 @@ func config(t testing.TB, nc *nats.Conn, js natsjs.JetStream) (reader.Config, *p
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	return reader.Config{
-		Conn: dataConn(t, nc), JetStream: js, Stream: "S", Durable: "b_1", Deliver: "weir.deliver.1.S", Replicas: 1,
+		Conn: dataConn(t, nc), JetStream: js, Stream: "S", Durable: "b_1", Deliver: "weir.deliver.1.S",
 		Decode: decode, Log: zaptest.NewLogger(t), Metrics: reader.NewMetrics(reg),
 	}, reg
 }

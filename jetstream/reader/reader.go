@@ -65,12 +65,11 @@ type Config struct {
 	// JetStream is the API of the same account, on another connection.
 	JetStream natsjs.JetStream
 	Stream    string
-	Durable   string // name of the consumer, this bridge's own
+	Durable   string // name of the consumer, this bridge's own, and what its later names begin with
 	Deliver   string // deliver subject, literal, this consumer's own
 	Filter    string // subject within the stream; empty: all of it
 	Start     Start
 	From      uint64 // first stream sequence, for StartSequence
-	Replicas  int    // as the stream's
 	Size      int    // bytes of a message, as far as that is known beforehand; 0: it is not
 	// Pace is shared by the readers of Conn. Nil: each starts over when it has to, however many others do.
 	Pace *Pace
@@ -206,8 +205,9 @@ func (r *Reader) subscribe(ctx context.Context, stream string) (err error) {
 	return r.cfg.Conn.Flush(ctx, epoch)
 }
 
-// create makes the consumer. The name is this bridge's own, so one that is there with other settings is a remnant, unless
-// it is kept: then it is this reader's own, made in an attempt that failed later, and holds what has come since.
+// create makes the consumer, with as many replicas as the stream has: the server takes no other number. The name is this
+// bridge's own, so one that is there with other settings is a remnant, unless it is kept: then it is this reader's own, made
+// in an attempt that failed later, and holds what has come since.
 func (r *Reader) create(
 	ctx context.Context, stream, durable string, policy natsjs.DeliverPolicy, from uint64, keep bool,
 ) (*natsjs.ConsumerInfo, error) {
@@ -225,7 +225,6 @@ func (r *Reader) create(
 		MaxAckPending:     window,
 		IdleHeartbeat:     heartbeat,
 		InactiveThreshold: inactiveThreshold,
-		Replicas:          r.cfg.Replicas,
 	}
 	if policy == natsjs.DeliverByStartSequencePolicy {
 		cfg.OptStartSeq = max(from, 1)
