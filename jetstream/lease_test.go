@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 )
@@ -36,6 +37,8 @@ func TestDeadBridgeLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	settleSessions(t, b)
+	wantConsumers(t, b, "x", 2)
+	loseConsumer(t, b, "x", consumerName(dead.config.Bridge, ""))
 	wantConsumers(t, b, "x", 2)
 	ended := b.store.lease.ended(dead.config.Bridge)
 	select {
@@ -110,5 +113,28 @@ func awaitClosed(t *testing.T, l *lease, bridge string) {
 		if err := l.copy.Wait(ctx, l.copy.Position()+1); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// loseConsumer deletes a consumer by hand, and waits until its reader has another, by another name.
+func loseConsumer(t *testing.T, l *Log, topic, name string) {
+	t.Helper()
+	top, err := l.Topic(ctxOf(t), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := l.link.nc.SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.CREATED." + top.stream() + ".*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.link.js.DeleteConsumer(ctxOf(t), top.stream(), name); err != nil {
+		t.Fatal(err)
+	}
+	m, err := made.NextMsgWithContext(ctxOf(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]; again == name {
+		t.Errorf("the consumer has its name %s again", name)
 	}
 }
