@@ -29,19 +29,19 @@ type Conn struct {
 	cancel  context.CancelFunc
 	gone    chan struct{} // closed by run when it ends
 	subs    subscriptions
+	maxOut  int
 
 	// owned by run
-	pool   pool
-	begun  time.Time // of the last round through the pool
-	failed string    // the last failure that was logged, until a connection is made
-	msg    Msg       // what the handler is called with, used again for every message
+	pool  pool
+	begun time.Time // of the last round through the pool
+	msg   Msg       // what the handler is called with, used again for every message
 
 	mu         sync.Mutex
 	epoch      uint64   // connections made so far
 	up         bool     // the last of them has not ended
-	net        net.Conn // the last of them
+	net        net.Conn // the last of them, beneath TLS, whose Close could wait for the server
 	cause      error    // why it ended, where that was decided here
-	maxPayload int
+	maxPayload int      // 0: not limited
 	lastSID    uint64
 	out        []byte // not written yet
 	pings      []chan<- bool
@@ -52,8 +52,12 @@ type Conn struct {
 }
 
 // Connect begins to connect, and returns without waiting for it. Of the options it takes what says where the servers are, how to log
-// in, TLS, the name, the dialer and the times; it reconnects whatever they say. An error means that they are unusable.
+// in (but for the callbacks UserInfo and TokenHandler), TLS, the name, the dialer and the times; it reconnects whatever they
+// say. An error means that they are unusable. A CustomDialer must return by itself: Close waits for it.
 func Connect(options nats.Options, log *zap.Logger) (*Conn, error) {
+	if options.Timeout <= 0 || options.PingInterval <= 0 {
+		return nil, errors.New("a NATS connection needs a timeout and a ping interval")
+	}
 	pool, err := newPool(options)
 	if err != nil {
 		return nil, err
@@ -62,6 +66,7 @@ func Connect(options nats.Options, log *zap.Logger) (*Conn, error) {
 		options:  options,
 		log:      log.With(zap.String("connection", options.Name)),
 		gone:     make(chan struct{}),
+		maxOut:   maxOut,
 		pool:     pool,
 		watchers: make(map[chan<- struct{}]bool),
 	}
@@ -162,12 +167,12 @@ func (c *Conn) begin(l *link) (epoch uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil {
-		_ = l.conn.Close() // unused
+		_ = l.raw.Close() // unused
 		return 0, false
 	}
 	c.epoch++
-	c.up, c.net, c.cause = true, l.conn, nil
-	c.maxPayload = l.info.MaxPayload
+	c.up, c.net, c.cause = true, l.raw, nil
+	c.maxPayload = max(l.info.MaxPayload, 0)
 	c.out, c.pings, c.unanswered = nil, nil, 0
 	c.tell()
 	return c.epoch, true
@@ -210,14 +215,13 @@ func (c *Conn) dial() *link {
 			if err == nil {
 				c.pool.discovered(l.info.ConnectURLs, server)
 				c.log.Info("connected to NATS", zap.String("server", l.info.Name), zap.String("address", server.address()))
-				c.failed = ""
+				server.failed = ""
 				return l
 			}
 			if c.ctx.Err() != nil {
 				return nil
 			}
-			if failed := err.Error(); failed != c.failed { // once, not every time
-				c.failed = failed
+			if server.worthLogging(err) {
 				c.log.Warn("not connected to NATS", zap.String("address", server.address()), zap.Error(err))
 			}
 		}

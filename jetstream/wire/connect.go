@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -8,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,29 +18,33 @@ import (
 
 // link is a connection whose server has accepted the login.
 type link struct {
-	conn  net.Conn
+	raw   net.Conn // closing it ends conn
+	conn  net.Conn // raw, or TLS over it
 	input *input
 	info  info
 }
 
-// connect makes a connection to one server, within the timeout of the options.
-func connect(ctx context.Context, options nats.Options, s *server) (_ *link, err error) {
-	ctx, cancel := context.WithTimeout(ctx, options.Timeout)
-	defer cancel()
-	conn, err := open(ctx, options, s)
+var errTimeout = errors.New("no answer within the timeout")
+
+// connect makes a connection to one server. The timeout of the options holds for the connection, and again for the login.
+func connect(ctx context.Context, options nats.Options, s *server) (*link, error) {
+	raw, err := open(ctx, options, s)
 	if err != nil {
 		return nil, err
 	}
-	l := &link{conn: conn}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	if err = l.shake(ctx, options, s); err == nil && !stop() {
-		err = ctx.Err()
+	ctx, cancel := context.WithTimeout(ctx, options.Timeout)
+	defer cancel()
+	l := &link{raw: raw, conn: raw}
+	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
+	err = l.shake(ctx, options, s)
+	if stop() && err == nil {
+		return l, nil
 	}
-	if err != nil {
-		stop()
-		return nil, errors.Join(err, l.conn.Close())
+	_ = raw.Close() // unused
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = errTimeout
 	}
-	return l, nil
+	return nil, cmp.Or(err, ctx.Err())
 }
 
 func open(ctx context.Context, options nats.Options, s *server) (net.Conn, error) {
@@ -47,13 +54,13 @@ func open(ctx context.Context, options nats.Options, s *server) (net.Conn, error
 	case options.CustomDialer != nil:
 		return options.CustomDialer.Dial("tcp", s.url.Host)
 	}
-	return new(net.Dialer).DialContext(ctx, "tcp", s.url.Host)
+	return (&net.Dialer{Timeout: options.Timeout}).DialContext(ctx, "tcp", s.url.Host)
 }
 
 // shake reads INFO, changes to TLS where that is wanted, logs in and waits until that is accepted.
 func (l *link) shake(ctx context.Context, options nats.Options, s *server) (err error) {
-	secure := s.url.Scheme == "tls" || options.Secure
-	if secure && options.TLSHandshakeFirst {
+	secure := s.url.Scheme == "tls" || options.Secure || options.TLSHandshakeFirst
+	if options.TLSHandshakeFirst {
 		if err := l.encrypt(ctx, options, s); err != nil {
 			return err
 		}
@@ -87,10 +94,15 @@ func (l *link) shake(ctx context.Context, options nats.Options, s *server) (err 
 	if err != nil {
 		return err
 	}
-	if _, err := l.conn.Write(hello); err != nil {
-		return err
+	// Written while the answer is read: a server that says something before it has taken all of it would wait for ever
+	// on a connection in the process, and why it refuses a login would be lost where it closes at once.
+	var writing sync.WaitGroup
+	writing.Go(func() { _, _ = l.conn.Write(hello) }) // where it fails, so does the reading
+	if err = l.accepted(); err != nil {
+		_ = l.raw.Close() // ends the writing
 	}
-	return l.accepted()
+	writing.Wait()
+	return err
 }
 
 // encrypt does the TLS handshake.
@@ -123,24 +135,26 @@ func (l *link) encrypt(ctx context.Context, options nats.Options, s *server) err
 	return nil
 }
 
-// accepted waits for the PONG that tells that the login was accepted.
+// accepted waits for the PONGs that tell that the login was accepted.
 func (l *link) accepted() error {
-	for {
+	for pongs := 0; ; {
 		line, length, err := l.input.peek()
 		if err != nil {
 			return err
 		}
 		switch {
 		case string(line) == "PONG":
-			l.input.take(length)
-			return nil
+			if pongs++; pongs == helloPings {
+				l.input.take(length)
+				return nil
+			}
 		case len(line) > 0 && line[0] == '-':
 			return fmt.Errorf("refused by the server: %s", errorText(line))
 		case len(line) > 0 && line[0] == 'I':
 			if l.info, err = parseInfo(line); err != nil {
 				return err
 			}
-		case string(line) == "+OK":
+		case string(line) == "+OK", string(line) == "PING": // the server asks again
 		default:
 			return violation(line)
 		}
@@ -168,7 +182,11 @@ type login struct {
 	Token        string `json:"auth_token,omitempty"`
 }
 
-// hello is CONNECT, and PING to learn that it was accepted. Who is in the URL goes before who is in the options.
+// helloPings is how many PINGs follow CONNECT. The answer to the first tells that the login was accepted; then, before
+// the second, the server tells in INFO what holds for the account, above all its max_payload.
+const helloPings = 2
+
+// hello is CONNECT and the PINGs. Who is in the URL goes before who is in the options.
 func hello(options nats.Options, s *server, nonce string, secure bool) ([]byte, error) {
 	l := login{
 		TLSRequired: secure, Name: options.Name, Lang: "weir", Version: "1", Protocol: 1,
@@ -202,5 +220,5 @@ func hello(options nats.Options, s *server, nonce string, secure bool) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	return fmt.Appendf(nil, "CONNECT %s\r\nPING\r\n", data), nil
+	return fmt.Appendf(nil, "CONNECT %s\r\n%s", data, strings.Repeat("PING\r\n", helloPings)), nil
 }

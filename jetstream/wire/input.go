@@ -11,7 +11,8 @@ const (
 	inputSize = 64 << 10
 	// maxLine bounds a line of the protocol. The longest is INFO, which names every server of a cluster.
 	maxLine = 1 << 20
-	// maxBody bounds a message with its headers: the largest max_payload that a server can have, and room for headers.
+	// maxBody bounds a message with its headers: the largest max_payload that a server takes in its configuration unless
+	// its max_pending is raised too, and room to spare.
 	maxBody = 65 << 20
 	// keepSize is the largest buffer that is kept when the large message that needed it has been handled.
 	keepSize = 1 << 20
@@ -52,7 +53,7 @@ func (in *input) has(n int) bool { return in.end-in.start >= n }
 func (in *input) fill(n int) error {
 	switch {
 	case n > len(in.buf):
-		grown := make([]byte, max(n, 2*len(in.buf)))
+		grown := make([]byte, max(n, min(2*len(in.buf), maxBody)))
 		in.end = copy(grown, in.buf[in.start:in.end])
 		in.start, in.buf = 0, grown
 	case in.start == in.end && len(in.buf) > keepSize:

@@ -13,12 +13,8 @@ type frame struct {
 	header, total  int
 }
 
-// parseFrame reads a line that begins with MSG or HMSG.
+// parseFrame reads such a line.
 func parseFrame(line []byte) (f frame, err error) {
-	numbers := 1
-	if line[0] == 'H' {
-		numbers = 2
-	}
 	var fields [6][]byte
 	n := 0
 	for rest := line; len(rest) > 0; {
@@ -35,7 +31,14 @@ func parseFrame(line []byte) (f frame, err error) {
 		}
 		rest = rest[min(i+1, len(rest)):]
 	}
-	if n < 3+numbers || n > 4+numbers {
+	numbers := 0
+	switch string(fields[0]) {
+	case "MSG":
+		numbers = 1
+	case "HMSG":
+		numbers = 2
+	}
+	if numbers == 0 || n < 3+numbers || n > 4+numbers {
 		return f, violation(line)
 	}
 	f.subject = fields[1]

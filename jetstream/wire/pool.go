@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -18,14 +19,30 @@ const defaultPort = "4222"
 // maxDiscovered bounds what the servers tell of each other.
 const maxDiscovered = 1024
 
+// logEvery is the least time between two failures of one server in the log.
+const logEvery = 10 * time.Second
+
 // server is one place to connect to.
 type server struct {
 	url        *url.URL
 	tlsName    string // in its certificate
 	discovered bool   // named by another server
+
+	failed string    // the last failure that was logged, until a connection is made
+	logged time.Time // when that was
 }
 
 func (s *server) address() string { return s.url.Host }
+
+// worthLogging tells whether a failure to connect is not the one that was logged last. Some have a time or a port in their text
+// and are another one each time: those are worth a line every now and then.
+func (s *server) worthLogging(err error) bool {
+	if s.failed == err.Error() || time.Since(s.logged) < logEvery {
+		return false
+	}
+	s.failed, s.logged = err.Error(), time.Now()
+	return true
+}
 
 // pool is the servers in the order in which they are tried.
 type pool struct {
@@ -110,7 +127,8 @@ func (p *pool) discovered(addresses []string, by *server) {
 		}
 		u := &url.URL{Scheme: by.url.Scheme, Host: address, User: by.url.User}
 		s := &server{url: u, tlsName: host, discovered: true}
-		if net.ParseIP(host) != nil {
+		// The certificates of one cluster may name it rather than the addresses that its servers have.
+		if net.ParseIP(host) != nil && net.ParseIP(by.tlsName) == nil {
 			s.tlsName = by.tlsName
 		}
 		// Before the one that told of it, which stays the last tried.

@@ -18,8 +18,8 @@ var (
 const maxOut = 160 << 20
 
 // Publish appends a message to what is written next on the connection of that epoch. It never waits. Messages are written in
-// the order of the calls. reply and header may be empty; header is a whole block. The arguments are the caller's again when it
-// returns.
+// the order of the calls. subject has no spaces; reply and header may be empty; header is a whole block. The arguments are the caller's again
+// when it returns.
 func (c *Conn) Publish(epoch uint64, subject, reply string, header, payload []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -27,11 +27,10 @@ func (c *Conn) Publish(epoch uint64, subject, reply string, header, payload []by
 		return ErrLost
 	}
 	total := len(header) + len(payload)
-	if total > c.maxPayload {
+	if c.maxPayload > 0 && total > c.maxPayload {
 		return ErrMaxPayload
 	}
-	if len(c.out)+total > maxOut {
-		c.fail(errStalled)
+	if !c.bounded(total) {
 		return ErrLost
 	}
 	out := c.out
@@ -84,8 +83,7 @@ func (c *Conn) Flush(ctx context.Context, epoch uint64) error {
 // told nothing. The caller holds mu.
 func (c *Conn) ping(answered chan<- bool) {
 	c.pings = append(c.pings, answered)
-	c.out = append(c.out, "PING\r\n"...)
-	c.written()
+	c.line("PING")
 }
 
 // pong takes the answer to the first PING that waits for one.
@@ -100,6 +98,27 @@ func (c *Conn) pong() {
 	}
 	c.pings = c.pings[1:]
 	c.unanswered = 0
+}
+
+// line appends a line to what is written next. The caller holds mu.
+func (c *Conn) line(parts ...string) {
+	if !c.bounded(0) {
+		return
+	}
+	for _, part := range parts {
+		c.out = append(c.out, part...)
+	}
+	c.out = append(c.out, crlf...)
+	c.written()
+}
+
+// bounded tells whether n bytes more may wait to be written. Where not, it ends the connection. The caller holds mu.
+func (c *Conn) bounded(n int) bool {
+	if len(c.out)+n <= c.maxOut {
+		return true
+	}
+	c.fail(errStalled)
+	return false
 }
 
 // written wakes the writing goroutine. The caller holds mu.

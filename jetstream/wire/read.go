@@ -8,8 +8,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// permissions begins the one kind of -ERR after which the connection goes on.
-const permissions = "Permissions Violation"
+// lasting begin the kinds of -ERR after which the server goes on with the connection. To end it would change nothing: the same
+// subject would be refused on the next one, and every other would suffer.
+var lasting = [][]byte{[]byte("permissions violation"), []byte("maximum subscriptions exceeded")}
 
 // read handles what the server sends until the connection ends, and returns why it did.
 func (c *Conn) read(in *input) error {
@@ -54,7 +55,10 @@ func (c *Conn) message(in *input, line []byte, length int) error {
 	if !in.has(whole) {
 		return in.fill(whole)
 	}
-	body := in.buf[in.start+length : in.start+length+f.total]
+	body, end := in.buf[in.start+length:in.start+length+f.total], in.buf[in.start+length+f.total:in.start+whole]
+	if !bytes.Equal(end, crlf) {
+		return violation(line)
+	}
 	in.take(whole)
 	s := c.subs.find(f.sid)
 	if s == nil {
@@ -70,8 +74,7 @@ func (c *Conn) pingPong(line []byte) error {
 	case "PING":
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.out = append(c.out, "PONG\r\n"...)
-		c.written()
+		c.line("PONG")
 	case "PONG":
 		c.pong()
 	default:
@@ -80,21 +83,26 @@ func (c *Conn) pingPong(line []byte) error {
 	return nil
 }
 
-// moreInfo takes what the server tells later: of other servers of its cluster.
+// moreInfo takes what the server tells later: of other servers of its cluster, and another max_payload.
 func (c *Conn) moreInfo(line []byte) error {
 	info, err := parseInfo(line)
 	if err != nil {
 		return err
 	}
 	c.pool.discovered(info.ConnectURLs, nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.maxPayload = max(info.MaxPayload, 0)
 	return nil
 }
 
 func (c *Conn) serverError(line []byte) error {
 	text := errorText(line)
-	if bytes.HasPrefix(text, []byte(permissions)) {
-		c.log.Error("NATS permissions are missing", zap.ByteString("error", text))
-		return nil
+	for _, begin := range lasting {
+		if bytes.HasPrefix(bytes.ToLower(text), begin) {
+			c.log.Error("refused by the NATS server", zap.ByteString("error", text))
+			return nil
+		}
 	}
 	return errors.New(string(text))
 }
@@ -111,7 +119,7 @@ type info struct {
 	Headers      bool     `json:"headers"`
 	TLSRequired  bool     `json:"tls_required"`
 	TLSAvailable bool     `json:"tls_available"`
-	MaxPayload   int      `json:"max_payload"`
+	MaxPayload   int      `json:"max_payload"` // not above 0: not limited
 	ConnectURLs  []string `json:"connect_urls"`
 }
 

@@ -32,12 +32,7 @@ func (c *Conn) Subscribe(epoch uint64, subject string, handler Handler) (*Subscr
 	c.lastSID++
 	s := &Subscription{conn: c, epoch: epoch, sid: c.lastSID, handler: handler}
 	c.subs.add(s)
-	c.out = append(c.out, "SUB "...)
-	c.out = append(c.out, subject...)
-	c.out = append(c.out, ' ')
-	c.out = strconv.AppendUint(c.out, s.sid, 10)
-	c.out = append(c.out, crlf...)
-	c.written()
+	c.line("SUB ", subject, " ", strconv.FormatUint(s.sid, 10))
 	return s, nil
 }
 
@@ -58,10 +53,7 @@ func (s *Subscription) Unsubscribe() {
 		return
 	}
 	c.subs.remove(s.sid)
-	c.out = append(c.out, "UNSUB "...)
-	c.out = strconv.AppendUint(c.out, s.sid, 10)
-	c.out = append(c.out, crlf...)
-	c.written()
+	c.line("UNSUB ", strconv.FormatUint(s.sid, 10))
 }
 
 func (s *Subscription) handle(m *Msg) {
