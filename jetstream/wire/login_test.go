@@ -144,7 +144,7 @@ func TestPermissions(t *testing.T) {
 	s, path := operator(t, func(*jwt.AccountClaims) {}, func(u *jwt.UserClaims) {
 		u.Pub.Deny.Add("forbidden")
 		u.Sub.Deny.Add("forbidden")
-		u.Limits.Subs = 2
+		u.Subs = 2
 	})
 	o := optionsFor(s)
 	if err := nats.UserCredentials(path)(&o); err != nil {
@@ -194,7 +194,9 @@ func TestRenewedCredentialsFile(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.DisconnectClientByID(clientOf(t, s))
+	if err := s.DisconnectClientByID(clientOf(t, s)); err != nil {
+		t.Fatal(err)
+	}
 	for !strings.HasPrefix(next(t, lines), "not connected to NATS") {
 	}
 	if err := os.WriteFile(path, file, 0o600); err != nil {
