@@ -38,18 +38,6 @@ func DecodeHeader(block []byte, m *Message) bool {
 	return !d.bad
 }
 
-// FromHeader is DecodeHeader for headers in the form of a map, which nats.Header is.
-func FromHeader(header map[string][]string, m *Message) bool {
-	d := decoder{message: m}
-	m.QoS = 1
-	for key, values := range header {
-		for _, value := range values {
-			d.set(key, value)
-		}
-	}
-	return !d.bad
-}
-
 // field is one bit for each header that may stand once only.
 type field uint16
 

@@ -56,6 +56,13 @@ func appendEscaped[T string | []byte](dst []byte, s T, alphabet byte) []byte {
 	return dst
 }
 
+func escape(s string, alphabet byte) string {
+	if clean(s, alphabet) {
+		return s
+	}
+	return string(appendEscaped(make([]byte, 0, len(s)+16), s, alphabet))
+}
+
 // unhex returns the value of one hex digit; strict accepts upper case only.
 func unhex(c byte, strict bool) (byte, bool) {
 	switch {

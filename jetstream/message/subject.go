@@ -141,20 +141,3 @@ func Level(s string) string {
 	}
 	return escape(s, inLevel)
 }
-
-// ParseLevel is the inverse of Level. It reports false for whatever Level does not make.
-func ParseLevel(level string) (string, bool) {
-	switch {
-	case level == "":
-		return "", false
-	case level == "%":
-		return "", true
-	case clean(level, inLevel):
-		return level, true
-	}
-	s, ok := unescapeStrict(make([]byte, 0, len(level)), level, inLevel)
-	if !ok {
-		return "", false
-	}
-	return string(s), true
-}

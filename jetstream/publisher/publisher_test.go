@@ -88,8 +88,7 @@ func TestStored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var m message.Message
-		if !message.FromHeader(raw.Header, &m) || m.ClientID != "c 1" || m.PacketID != uint16(i+1) ||
+		if raw.Header.Get(message.HeaderClientID) != "c%201" || raw.Header.Get(message.HeaderPacketID) != strconv.FormatUint(i+1, 10) ||
 			!bytes.Equal(raw.Data, strconv.AppendUint(nil, i, 10)) {
 			t.Fatalf("stored as %d: %v %q", i+1, raw.Header, raw.Data)
 		}
