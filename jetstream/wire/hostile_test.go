@@ -136,9 +136,8 @@ func TestPace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, o := newPeers(t)
 			o.ReconnectWait = 30 * time.Millisecond
-			dialLogged(t, o, zapNop)
-			treat(next(t, p))
 			begun := time.Now()
+			dialLogged(t, o, zapNop)
 			for range 4 {
 				treat(next(t, p))
 			}

@@ -42,6 +42,11 @@ func TestRestart(t *testing.T) {
 	lost("on the next connection")
 	in := subscribe(t, c, second, "a")
 	old.Unsubscribe() // touches nothing of the new one
+	c.subs.mu.Lock()
+	if n := len(c.subs.all); n != 1 {
+		t.Errorf("%d subscriptions are kept", n)
+	}
+	c.subs.mu.Unlock()
 	publish(t, c, second, "a", "x")
 	in.next(t)
 	select {
@@ -73,8 +78,9 @@ func TestWatch(t *testing.T) {
 	next(t, handling)
 	shut(s)
 	// The end is noticed by what writes first.
+	ctx := ctxOf(t)
 	for c.Publish(epoch, "b", "", nil, make([]byte, 1<<16)) == nil {
-		if ctxOf(t).Err() != nil {
+		if ctx.Err() != nil {
 			t.Fatal("the end is not noticed")
 		}
 	}
