@@ -2,10 +2,13 @@ package reader
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/weirmq/weir/jetstream/wire"
 )
 
 // cause is why a consumer is reset; the label of the metric.
@@ -155,7 +158,11 @@ func (r *Reader) mend() {
 		if r.ctx.Err() != nil {
 			return
 		}
-		r.cfg.Log.Warn("reader: reset failed", zap.String("stream", r.cfg.Stream), zap.String("consumer", r.cfg.Durable),
+		level := zap.WarnLevel
+		if errors.Is(err, wire.ErrLost) {
+			level = zap.DebugLevel // every reader of the connection is, and the connection says so
+		}
+		r.cfg.Log.Log(level, "reader: reset failed", zap.String("stream", r.cfg.Stream), zap.String("consumer", r.cfg.Durable),
 			zap.String("cause", string(cause)), zap.Duration("retry", wait), zap.Error(err))
 		r.lock(func() {
 			r.giveBack()
