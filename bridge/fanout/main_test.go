@@ -98,7 +98,9 @@ func start(t testing.TB, budget int64, change ...func(*natsjs.StreamConfig)) *en
 	t.Cleanup(e.conn.Close)
 	changed, stop := e.conn.Watch()
 	defer stop()
-	<-changed
+	for _, up := e.conn.State(); !up; _, up = e.conn.State() {
+		<-changed
+	}
 	if e.js, err = natsjs.New(nc, natsjs.WithPublishAsyncMaxPending(256)); err != nil {
 		t.Fatal(err)
 	}
