@@ -85,8 +85,9 @@ func (c *conn) subscribe(p *codec.Subscribe) {
 	c.carryOut(effect{end: bad})
 }
 
-// subscribeEach makes the subscriptions of a SUBSCRIBE. Different filters attach at the same time, since each waits for
-// JetStream; a filter that comes twice is made and then replaced.
+// subscribeEach makes the subscriptions of a SUBSCRIBE. Filters of topics that exist attach at the same time, since each waits for
+// JetStream. New topics are made in the order of the filters, so that it is the first ones that the quota has room for; and a
+// filter that comes twice is made and then replaced.
 func (c *conn) subscribeEach(p *codec.Subscribe) []request {
 	requests := make([]request, len(p.Subscriptions))
 	for i, one := range p.Subscriptions {
@@ -95,6 +96,7 @@ func (c *conn) subscribeEach(p *codec.Subscribe) []request {
 	c.mu.Lock()
 	admitted := c.session.admitEach(requests, p.SubscriptionID)
 	c.mu.Unlock()
+	admitted = c.inOrder(admitted)
 	concurrently(len(admitted), maxAttaching, func(i int) {
 		c.guard(func() bool {
 			for _, r := range admitted[i] {
@@ -135,6 +137,22 @@ func (s *session) admitEach(requests []request, subscriptionID uint32) (admitted
 		admitted = append(admitted, []*request{r})
 	}
 	return admitted
+}
+
+// inOrder puts the filters whose topics have to be made together, without changing their order.
+func (c *conn) inOrder(admitted [][]*request) (independent [][]*request) {
+	var made []*request
+	for _, equal := range admitted {
+		if filter := equal[0].Filter; filter[0] == '$' || c.log.Lookup([]byte(filter)) != nil {
+			independent = append(independent, equal)
+		} else {
+			made = append(made, equal...)
+		}
+	}
+	if made != nil {
+		independent = append(independent, made)
+	}
+	return independent
 }
 
 // concurrently calls f with each number below n in order, at most limit at a time, and returns when all have returned.
