@@ -109,6 +109,7 @@ func startRemote(t *testing.T) *remote {
 	}
 	r.nc.Opts.CustomDialer = r.cutter
 	r.conn = connect(t, r.nc)
+	await(t, r.conn, func(_ uint64, up bool) bool { return up })
 	makeStream(t, r.js, natsjs.StreamConfig{Name: "S", Subjects: []string{"kept.>"}})
 	return r
 }
@@ -119,7 +120,6 @@ func TestConnectionLost(t *testing.T) {
 	p := newPublisher(t, r.conn, publisher.Config{})
 	defer closePublisher(t, p)
 	done := make(answers, 10)
-	await(t, r.conn, func(_ uint64, up bool) bool { return up })
 	p.Publish("silence", text(""), done, 1)
 	if err := r.conn.Flush(t.Context(), 1); err != nil {
 		t.Fatal(err)
