@@ -3,6 +3,8 @@ package reader
 import (
 	"bytes"
 	"time"
+
+	"github.com/weirmq/weir/jetstream/wire"
 )
 
 // place is what a reply subject of a consumer tells about its message.
@@ -38,25 +40,10 @@ func parseReply(subject []byte) (p place, ok bool) {
 	var numbers [4]uint64 // from the right: pending, time, consumer and stream sequence
 	for i := range numbers {
 		dot := bytes.LastIndexByte(subject, '.')
-		if numbers[i], ok = parseNumber(subject[dot+1:]); !ok {
+		if numbers[i], ok = wire.ParseUint(subject[dot+1:]); !ok {
 			return p, false
 		}
 		subject = subject[:dot]
 	}
 	return place{stream: numbers[3], consumer: numbers[2], stored: time.Unix(0, int64(numbers[1])), pending: numbers[0]}, true
-}
-
-// parseNumber is strconv.ParseUint for short decimal tokens, without the string that it would take.
-func parseNumber(s []byte) (n uint64, ok bool) {
-	if len(s) == 0 || len(s) > 19 {
-		return 0, false
-	}
-	for _, b := range s {
-		c := b - '0'
-		if c > 9 {
-			return 0, false
-		}
-		n = n*10 + uint64(c)
-	}
-	return n, true
 }

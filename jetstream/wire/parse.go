@@ -47,11 +47,11 @@ func parseFrame(line []byte) (f frame, err error) {
 	}
 	var ok [3]bool
 	var total, header uint64
-	f.sid, ok[0] = parseUint(fields[2])
-	total, ok[1] = parseUint(fields[n-1])
+	f.sid, ok[0] = ParseUint(fields[2])
+	total, ok[1] = ParseUint(fields[n-1])
 	ok[2] = true
 	if numbers == 2 {
-		header, ok[2] = parseUint(fields[n-2])
+		header, ok[2] = ParseUint(fields[n-2])
 	}
 	if ok != [3]bool{true, true, true} || total > maxBody || header > total {
 		return f, violation(line)
@@ -63,7 +63,8 @@ func parseFrame(line []byte) (f frame, err error) {
 // maxDigits keeps a number from overflowing.
 const maxDigits = 19
 
-func parseUint(s []byte) (n uint64, ok bool) {
+// ParseUint is strconv.ParseUint for decimal tokens of up to 19 digits, without the string that it would take.
+func ParseUint(s []byte) (n uint64, ok bool) {
 	if len(s) == 0 || len(s) > maxDigits {
 		return 0, false
 	}
