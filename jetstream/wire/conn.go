@@ -92,6 +92,9 @@ func (c *Conn) State() (epoch uint64, up bool) {
 	return c.epoch, c.up
 }
 
+// current tells whether the connection of that epoch is up. The caller holds mu.
+func (c *Conn) current(epoch uint64) bool { return c.up && c.epoch == epoch }
+
 // Watch returns a channel that gets a token when a connection was made, and when one has ended and its last handler has
 // returned. Several changes may come as one token: State tells what is. The channel is never closed; stop ends the tokens.
 func (c *Conn) Watch() (changed <-chan struct{}, stop func()) {
@@ -144,13 +147,12 @@ func (c *Conn) run() {
 		if link == nil {
 			return
 		}
-		epoch, ok := c.begin(link)
-		if !ok {
+		if !c.begin(link) {
 			return
 		}
 		var others sync.WaitGroup
 		ctx, cancel := context.WithCancel(c.ctx)
-		others.Go(func() { c.write(epoch, link.conn) })
+		others.Go(func() { c.write(link.conn) })
 		others.Go(func() { c.keepAlive(ctx) })
 		err := c.read(link.input)
 		cancel()
@@ -162,20 +164,20 @@ func (c *Conn) run() {
 	}
 }
 
-// begin makes a connection the one that is up.
-func (c *Conn) begin(l *link) (epoch uint64, ok bool) {
+// begin makes a connection the one that is up. It reports false after Close.
+func (c *Conn) begin(l *link) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil {
 		_ = l.raw.Close() // unused
-		return 0, false
+		return false
 	}
 	c.epoch++
 	c.up, c.net, c.cause = true, l.raw, nil
 	c.maxPayload = max(l.info.MaxPayload, 0)
 	c.out, c.pings, c.unanswered = nil, nil, 0
 	c.tell()
-	return c.epoch, true
+	return true
 }
 
 // end clears away what the connection leaves.

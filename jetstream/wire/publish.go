@@ -23,7 +23,7 @@ const maxOut = 160 << 20
 func (c *Conn) Publish(epoch uint64, subject, reply string, header, payload []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.up || c.epoch != epoch {
+	if !c.current(epoch) {
 		return ErrLost
 	}
 	total := len(header) + len(payload)
@@ -61,7 +61,7 @@ func (c *Conn) Publish(epoch uint64, subject, reply string, header, payload []by
 // Flush returns once the server has processed all that was published and subscribed before on the connection of that epoch.
 func (c *Conn) Flush(ctx context.Context, epoch uint64) error {
 	c.mu.Lock()
-	if !c.up || c.epoch != epoch {
+	if !c.current(epoch) {
 		c.mu.Unlock()
 		return ErrLost
 	}
@@ -129,17 +129,17 @@ func (c *Conn) written() {
 	}
 }
 
-// write writes what gathers until the connection of that epoch ends.
-func (c *Conn) write(epoch uint64, conn net.Conn) {
+// write writes what gathers until the connection ends. The next one begins after write has returned.
+func (c *Conn) write(conn net.Conn) {
 	var spare []byte
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
-		for len(c.out) == 0 && c.up && c.epoch == epoch {
+		for len(c.out) == 0 && c.up {
 			c.idle = true
 			c.more.Wait()
 		}
-		if !c.up || c.epoch != epoch {
+		if !c.up {
 			return
 		}
 		out := c.out

@@ -26,7 +26,7 @@ type Subscription struct {
 func (c *Conn) Subscribe(epoch uint64, subject string, handler Handler) (*Subscription, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.up || c.epoch != epoch {
+	if !c.current(epoch) {
 		return nil, ErrLost
 	}
 	c.lastSID++
@@ -49,7 +49,7 @@ func (s *Subscription) Unsubscribe() {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.up || c.epoch != s.epoch {
+	if !c.current(s.epoch) {
 		return
 	}
 	c.subs.remove(s.sid)
