@@ -3,8 +3,8 @@ package bridge
 import (
 	"context"
 	"strings"
-	"sync"
-	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/codec"
@@ -157,20 +157,15 @@ func (c *conn) inOrder(admitted [][]*request) (independent [][]*request) {
 
 // concurrently calls f with each number below n in order, at most limit at a time, and returns when all have returned.
 func concurrently(n, limit int, f func(i int)) {
-	if n == 1 {
-		f(0)
-		return
-	}
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(n, limit) {
-		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				f(i)
-			}
+	var g errgroup.Group
+	g.SetLimit(limit)
+	for i := range n {
+		g.Go(func() error {
+			f(i)
+			return nil
 		})
 	}
-	workers.Wait()
+	_ = g.Wait() // f has no error
 }
 
 // subscribeOne makes one subscription, or replaces the one with the same filter without losing a message of it
