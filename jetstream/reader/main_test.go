@@ -243,6 +243,14 @@ func (c *collector) waitFor(n int) []reader.Delivery {
 	return append([]reader.Delivery(nil), c.got...)
 }
 
+// keepMessages makes a second consumer, "other", which keeps the messages alive that the reader's loses.
+func keepMessages(t testing.TB, js natsjs.JetStream) {
+	t.Helper()
+	if _, err := js.CreateConsumer(deadline(t), "S", natsjs.ConsumerConfig{Durable: "other", AckPolicy: natsjs.AckExplicitPolicy}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // publish stores messages numbered from first up to but not including last.
 func publish(t testing.TB, js natsjs.JetStream, first, last int, opts ...natsjs.PublishOpt) {
 	t.Helper()

@@ -123,10 +123,7 @@ func TestReplacementWithoutDirectoryIsReplaced(t *testing.T) {
 	s := startServer(t)
 	nc, js := connect(t, s)
 	makeStream(t, js)
-	// A second consumer keeps the messages alive.
-	if _, err := js.CreateConsumer(deadline(t), "S", natsjs.ConsumerConfig{Durable: "other", AckPolicy: natsjs.AckExplicitPolicy}); err != nil {
-		t.Fatal(err)
-	}
+	keepMessages(t, js)
 	cfg, _ := config(t, nc, js)
 	asked := 0
 	cfg.Reattach = func(context.Context) (string, error) {
@@ -162,10 +159,7 @@ func TestConsumerChangedByHandIsReplaced(t *testing.T) {
 	s := startServer(t)
 	nc, js := connect(t, s)
 	makeStream(t, js)
-	// A second consumer keeps the messages alive.
-	if _, err := js.CreateConsumer(deadline(t), "S", natsjs.ConsumerConfig{Durable: "other", AckPolicy: natsjs.AckExplicitPolicy}); err != nil {
-		t.Fatal(err)
-	}
+	keepMessages(t, js)
 	cfg, _ := config(t, nc, js)
 	sink := newCollector(t)
 	r := open(t, cfg, sink)

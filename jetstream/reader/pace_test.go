@@ -174,9 +174,7 @@ func TestRemakeThatFailsHalfWayLosesNothing(t *testing.T) {
 func TestConsumerDeletedBeforeItIsReset(t *testing.T) {
 	nc, js := connect(t, startServer(t))
 	makeStream(t, js)
-	if _, err := js.CreateConsumer(deadline(t), "S", natsjs.ConsumerConfig{Durable: "other", AckPolicy: natsjs.AckExplicitPolicy}); err != nil {
-		t.Fatal(err)
-	}
+	keepMessages(t, js)
 	cfg, _ := config(t, nc, js)
 	sink := newCollector(t)
 	r := open(t, cfg, sink)

@@ -174,10 +174,7 @@ func TestHeartbeatThatTellsOfMore(t *testing.T) {
 func TestConsumerDeletedByHand(t *testing.T) {
 	nc, js := connect(t, startServer(t))
 	makeStream(t, js)
-	// A second consumer keeps the messages alive.
-	if _, err := js.CreateConsumer(deadline(t), "S", natsjs.ConsumerConfig{Durable: "other", AckPolicy: natsjs.AckExplicitPolicy}); err != nil {
-		t.Fatal(err)
-	}
+	keepMessages(t, js)
 	cfg, reg := config(t, nc, js)
 	sink := newCollector(t)
 	r := open(t, cfg, sink)
