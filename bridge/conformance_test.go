@@ -162,15 +162,7 @@ func TestFaultyConnect(t *testing.T) {
 		{"a protocol name in other letters", "\x10\x0c\x00\x04mqtt\x04\x02\x00\x3c\x00\x00", codec.V311, closed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := r.dial(test.v)
-			c.t = t
-			c.write([]byte(test.bytes))
-			if test.code != closed {
-				if ack := expect[*codec.Connack](c); ack.Code != test.code {
-					t.Errorf("got %s, want 0x%02X", show(ack), byte(test.code))
-				}
-			}
-			c.expectClosed()
+			expectConnack(t, r, test.v, []byte(test.bytes), test.code)
 		})
 	}
 }

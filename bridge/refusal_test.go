@@ -172,17 +172,23 @@ func TestRefusedConnectMalformed(t *testing.T) {
 		{"too large, of 3.1.1", "\x10\xff\xff\xff\x7f\x00\x04MQTT\x04\x02\x00\x3c\x00", closed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := r.dial(codec.V5)
-			c.t = t
-			c.write([]byte(test.bytes))
-			if test.code != closed {
-				if ack := expect[*codec.Connack](c); ack.Code != test.code {
-					t.Errorf("got %s, want 0x%02X", show(ack), byte(test.code))
-				}
-			}
-			c.expectClosed()
+			expectConnack(t, r, codec.V5, []byte(test.bytes), test.code)
 		})
 	}
+}
+
+// expectConnack expects that what comes first on a connection is refused with a code, or only closed, and closed in any case.
+func expectConnack(t *testing.T, r *rig, v codec.Version, first []byte, code codec.ReasonCode) {
+	t.Helper()
+	c := r.dial(v)
+	c.t = t
+	c.write(first)
+	if code != closed {
+		if ack := expect[*codec.Connack](c); ack.Code != code {
+			t.Errorf("got %s, want 0x%02X", show(ack), byte(code))
+		}
+	}
+	c.expectClosed()
 }
 
 // TestRefusedPublish has each row of the table about PUBLISH, at QoS 1 and 0.
