@@ -3,7 +3,6 @@ package tenant
 import (
 	"errors"
 	"fmt"
-	"time"
 )
 
 // MaxFileBytes bounds the tenants file.
@@ -109,6 +108,7 @@ func (p *fileParser) tenant(kv pair) (FileTenant, error) {
 	if err != nil {
 		return t, err
 	}
+	var rules []ruleNode
 	for _, kv := range pairs {
 		// Below the tenant, keys are shown from here on: the line tells which tenant it is.
 		kv.path = quoteName(kv.key.Value)
@@ -119,13 +119,17 @@ func (p *fileParser) tenant(kv pair) (FileTenant, error) {
 		case "quotas":
 			err = parseQuotas(kv, &t.Tenant.Quotas)
 		case "topics":
-			t.Tenant.Rules, err = parseRules(kv)
+			t.Tenant.Rules, rules, err = parseRules(kv)
 		default:
 			err = errorAt(kv.key, kv.path, "unknown key")
 		}
 		if err != nil {
 			return t, err
 		}
+	}
+	// Only now, because the quotas may come after the rules that they are the defaults of.
+	if err := checkFileRules(t.Tenant, rules); err != nil {
+		return t, err
 	}
 	return t, checkRecord(kv, t)
 }
@@ -230,57 +234,4 @@ func (p *fileParser) hash(kv pair) (string, error) {
 		return "", errorAt(kv.value, kv.path, fmt.Sprintf("more than %d different argon2id parameters in the file: every failed login costs them all", maxFileHashParams))
 	}
 	return s, nil
-}
-
-func parseQuotas(kv pair, q *Quotas) error {
-	pairs, err := mapping(kv.value, kv.path)
-	if err != nil {
-		return err
-	}
-next:
-	for _, kv := range pairs {
-		for _, k := range quotaKeys {
-			if k.name != kv.key.Value {
-				continue
-			}
-			v, err := parseQuota(kv, k)
-			if err != nil {
-				return err
-			}
-			*k.field(q) = v
-			continue next
-		}
-		return errorAt(kv.key, kv.path, "unknown key")
-	}
-	return nil
-}
-
-func parseQuota(kv pair, k quotaKey) (int64, error) {
-	var v int64
-	if k.duration && kv.value.Tag == "!!str" {
-		d, err := time.ParseDuration(kv.value.Value)
-		if err != nil {
-			return 0, errorAt(kv.value, kv.path, "must be a duration such as 36h, or 0, or -1")
-		}
-		if d == -1 {
-			return 0, errorAt(kv.value, kv.path, "must not be negative, except -1 for unlimited")
-		}
-		v = int64(d)
-	} else {
-		n, err := integer(kv)
-		if err != nil {
-			return 0, err
-		}
-		switch {
-		case k.seconds && 0 < n && n <= k.max/int64(time.Second):
-			n *= int64(time.Second)
-		case k.duration && n != 0 && n != -1:
-			return 0, errorAt(kv.value, kv.path, "must be a duration such as 36h, or 0, or -1")
-		}
-		v = n
-	}
-	if err := k.check(v); err != nil {
-		return 0, errorAt(kv.value, kv.path, err.Error())
-	}
-	return v, nil
 }

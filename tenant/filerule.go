@@ -2,72 +2,89 @@ package tenant
 
 import (
 	"fmt"
-	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
 
-func parseRules(kv pair) ([]Rule, error) {
-	if kv.value.Kind != yaml.SequenceNode || kv.value.Tag != "!!seq" {
-		return nil, errorAt(kv.value, kv.path, "must be a list")
-	}
-	var rules []Rule
-	for i, n := range kv.value.Content {
-		path := fmt.Sprintf("%s[%d]", kv.path, i)
-		r, err := parseRule(n, path)
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			return nil, errorAt(n, path, unreachable)
-		}
-		rules = append(rules, r)
-	}
-	return rules, nil
+// ruleNode is where a rule stands in the file.
+type ruleNode struct {
+	node *yaml.Node
+	keys map[string]pair // as far as they are given
 }
 
-func parseRule(n *yaml.Node, path string) (Rule, error) {
+func parseRules(kv pair) (Rules, []ruleNode, error) {
+	if kv.value.Kind != yaml.SequenceNode || kv.value.Tag != "!!seq" {
+		return nil, nil, errorAt(kv.value, kv.path, "must be a list")
+	}
+	var rules Rules
+	var nodes []ruleNode
+	for i, n := range kv.value.Content {
+		r, keys, err := parseRule(n, rulePath(i))
+		if err != nil {
+			return nil, nil, err
+		}
+		rules = append(rules, r)
+		nodes = append(nodes, ruleNode{node: n, keys: keys})
+	}
+	return rules, nodes, nil
+}
+
+func parseRule(n *yaml.Node, path string) (Rule, map[string]pair, error) {
 	var r Rule
 	pairs, err := mapping(n, path)
 	if err != nil {
-		return r, err
+		return r, nil, err
 	}
-	var filter, stream, setting *pair
-	for i := range pairs {
-		kv := &pairs[i]
-		switch {
-		case kv.key.Value == "filter":
-			filter = kv
-			r.Filter, err = text(*kv)
-		case kv.key.Value == "stream":
-			stream = kv
-			var s string
-			s, err = text(*kv)
-			r.Stream = StreamKind(s)
-		case slices.Contains(ruleSettings, kv.key.Value):
-			setting = kv
-		default:
-			err = errorAt(kv.key, kv.path, "unknown key")
+	keys := make(map[string]pair, len(pairs))
+	for _, kv := range pairs {
+		keys[kv.key.Value] = kv
+		if err := parseRuleKey(kv, &r); err != nil {
+			return r, nil, err
 		}
+	}
+	for _, name := range []string{"filter", "stream"} {
+		if _, ok := keys[name]; !ok {
+			return r, nil, errorAt(n, path+"."+name, "missing")
+		}
+	}
+	return r, keys, nil
+}
+
+func parseRuleKey(kv pair, r *Rule) error {
+	for _, k := range ruleWords {
+		if k.name != kv.key.Value {
+			continue
+		}
+		s, err := text(kv)
 		if err != nil {
-			return r, err
+			return err
+		}
+		if err := k.check(s); err != nil {
+			return errorAt(kv.value, kv.path, err.Error())
+		}
+		*k.field(r) = s
+		return nil
+	}
+	for _, k := range ruleNumbers {
+		if k.name == kv.key.Value {
+			v, err := parseNumber(kv, k)
+			*k.field(r) = v
+			return err
 		}
 	}
-	if filter == nil {
-		return r, errorAt(n, path+".filter", "missing")
+	return errorAt(kv.key, kv.path, "unknown key")
+}
+
+// checkFileRules says with the line what is wrong with the rules as a whole.
+func checkFileRules(t Tenant, nodes []ruleNode) error {
+	c := ruleChecker{tenant: t, at: func(i int) string { return fmt.Sprintf("%s, line %d", rulePath(i), nodes[i].node.Line) }}
+	e := c.check()
+	if e == nil {
+		return nil
 	}
-	if stream == nil {
-		return r, errorAt(n, path+".stream", "missing")
+	n := nodes[e.index]
+	if kv, ok := n.keys[e.key]; ok {
+		return errorAt(kv.value, e.path(), e.reason)
 	}
-	// The stream first: of a rule that is not served at all, that is the thing to say.
-	if err := checkStream(r.Stream); err != nil {
-		return r, errorAt(stream.value, stream.path, err.Error())
-	}
-	if err := checkFilter(r.Filter); err != nil {
-		return r, errorAt(filter.value, filter.path, err.Error())
-	}
-	if setting != nil {
-		return r, errorAt(setting.key, setting.path, "not served: "+dedicatedOnly)
-	}
-	return r, nil
+	return errorAt(n.node, e.path(), e.reason)
 }

@@ -10,9 +10,10 @@ const (
 	maxNameBytes = 32
 	maxUserChars = 64
 
-	nameRule = "a tenant name is [a-z0-9][a-z0-9-]{0,31}"
-	userRule = `a user name is [^/+#\x00-\x1f]{1,64}`
-	roleRule = "must be device or application"
+	nameRule     = "a tenant name is [a-z0-9][a-z0-9-]{0,31}"
+	ruleNameRule = "the name of a rule is [a-z][a-z0-9-]{0,31}"
+	userRule     = `a user name is [^/+#\x00-\x1f]{1,64}`
+	roleRule     = "must be device or application"
 )
 
 // ValidName reports whether s is a tenant name: [a-z0-9][a-z0-9-]{0,31}.
@@ -28,6 +29,9 @@ func ValidName(s string) bool {
 	}
 	return true
 }
+
+// validRuleName reports whether s may name the stream of a shared rule: [a-z][a-z0-9-]{0,31}.
+func validRuleName(s string) bool { return ValidName(s) && (s[0] < '0' || s[0] > '9') }
 
 // ValidUser reports whether s is a user name: 1 to 64 characters of UTF-8 other than / + # and the control
 // characters below 0x20.
@@ -57,7 +61,6 @@ func SplitUsername(s string) (name, user string, ok bool) {
 // quoteName makes a name fit for an error of one line: as it is when it is plain, else quoted, cut when it
 // is long.
 func quoteName(s string) string {
-	const maxShown = 80
 	plain := s != ""
 	for i := range len(s) {
 		c := s[i]
@@ -66,11 +69,19 @@ func quoteName(s string) string {
 			break
 		}
 	}
+	if plain && len(s) <= maxShown {
+		return s
+	}
+	return quote(s)
+}
+
+// maxShown is how many bytes of a text errors show.
+const maxShown = 80
+
+// quote puts a text in quotes, cut when it is long.
+func quote(s string) string {
 	if len(s) > maxShown {
 		return strconv.QuoteToASCII(s[:maxShown]) + "…"
-	}
-	if plain {
-		return s
 	}
 	return strconv.Quote(s)
 }

@@ -34,7 +34,7 @@ type Quotas struct {
 	ClientIDBytes   int64         `json:"client_id_bytes,omitempty"`
 	TopicBytes      int64         `json:"topic_bytes,omitempty"`
 	BacklogBytes    int64         `json:"backlog_bytes,omitempty"`    // per dedicated topic
-	BacklogMessages int64         `json:"backlog_messages,omitempty"` // per dedicated topic
+	BacklogMessages int64         `json:"backlog_messages,omitempty"` // per topic
 	TTL             time.Duration `json:"ttl_ns,omitempty"`           // whole seconds
 	Inflight        int64         `json:"inflight,omitempty"`         // QoS 1/2 deliveries unacknowledged per session
 	StorageBytes    int64         `json:"storage_bytes,omitempty"`    // sum of what the tenant's streams reserve
@@ -100,11 +100,11 @@ func (q Quotas) Resolve() Limits {
 	return l
 }
 
-// quotaKey is one key of quotas in the tenants file.
-type quotaKey struct {
+// numberKey is one key of quotas, or of a rule, whose value is a number or a duration.
+type numberKey[T Quotas | Rule] struct {
 	name     string
-	field    func(*Quotas) *int64
-	standard int64 // for 0
+	field    func(*T) *int64
+	standard int64 // for 0, of quotas
 	max      int64 // for -1, and the largest valid value
 	// duration says that the value is written as a Go duration, and is a whole number of seconds.
 	duration bool
@@ -112,7 +112,7 @@ type quotaKey struct {
 	seconds bool
 }
 
-var quotaKeys = []quotaKey{
+var quotaKeys = []numberKey[Quotas]{
 	{name: "connections", field: func(q *Quotas) *int64 { return &q.Connections }, standard: 1000, max: Unlimited},
 	{name: "topics", field: func(q *Quotas) *int64 { return &q.Topics }, standard: 1000, max: Unlimited},
 	{name: "message_bytes", field: func(q *Quotas) *int64 { return &q.MessageBytes }, standard: 128 << 10, max: MaxMessageBytes},
@@ -134,8 +134,8 @@ var quotaKeys = []quotaKey{
 	},
 }
 
-// check reports what is wrong with v as a value of this quota.
-func (k quotaKey) check(v int64) error {
+// check reports what is wrong with v as a value of this key.
+func (k numberKey[T]) check(v int64) error {
 	d := time.Duration(v)
 	switch {
 	case v == 0 || v == -1:

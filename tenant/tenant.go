@@ -46,8 +46,7 @@ type Tenant struct {
 	Name   string          `json:"name"`
 	Users  map[string]User `json:"users,omitempty"`
 	Quotas Quotas          `json:"quotas"`
-	// Rules in order, the first match wins. After the last one, the rest is dedicated.
-	Rules []Rule `json:"rules,omitempty"`
+	Rules  Rules           `json:"rules,omitempty"`
 	// Disabled refuses every login; the tenant's data is kept.
 	Disabled bool   `json:"disabled,omitempty"`
 	Origin   Origin `json:"origin"`
@@ -123,7 +122,11 @@ func (t Tenant) Validate() error {
 			return fmt.Errorf("quotas.%s: %w", k.name, err)
 		}
 	}
-	return validateRules(t.Rules)
+	c := ruleChecker{tenant: t, at: rulePath}
+	if err := c.check(); err != nil {
+		return err
+	}
+	return nil
 }
 
 // Equal reports whether both say the same. Absent and empty maps and lists are the same.

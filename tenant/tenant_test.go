@@ -19,7 +19,7 @@ func example() tenant.Tenant {
 			"a<b>&\"ü\"":   {PasswordHash: hashWith("m=65536,t=3,p=4"), Role: tenant.RoleApplication},
 		},
 		Quotas:   tenant.Quotas{Topics: -1, TTL: 36 * time.Hour, Inflight: 7, KeepAliveMax: -1},
-		Rules:    []tenant.Rule{{Filter: "#", Stream: tenant.StreamDedicated}},
+		Rules:    fullRules(),
 		Disabled: true,
 		Origin:   tenant.OriginStore,
 	}
@@ -58,7 +58,7 @@ func TestEncodeGolden(t *testing.T) {
 		Name:     "acme",
 		Users:    map[string]tenant.User{"bob": {PasswordHash: goodHash, Role: tenant.RoleDevice}},
 		Quotas:   tenant.Quotas{Topics: -1, TTL: time.Hour},
-		Rules:    []tenant.Rule{{Filter: "#", Stream: tenant.StreamDedicated}},
+		Rules:    tenant.Rules{{Filter: "#", Stream: tenant.StreamDedicated}},
 		Disabled: true,
 		Origin:   tenant.OriginFile,
 	}.Encode()
@@ -92,9 +92,6 @@ func TestDecodeErrors(t *testing.T) {
 		{"hash", `{"version":1,"name":"a","origin":"file","users":{"b":{"password":"x","role":"device"}}}`, `tenant record a: users.b.password_hash: must be an argon2id hash of the form $argon2id$v=19$m=…,t=…,p=…$salt$key`},
 		{"role", `{"version":1,"name":"a","origin":"file","users":{"b":{"password_hash":"` + goodHash + `"}}}`, `tenant record a: users.b.role: must be device or application`},
 		{"quota", `{"version":1,"name":"a","origin":"file","quotas":{"topics":-3}}`, `tenant record a: quotas.topics: must not be negative, except -1 for unlimited`},
-		{"shared", `{"version":1,"name":"a","origin":"file","rules":[{"filter":"a/#","stream":"shared"}]}`, "tenant record a: topics[0].stream: shared is not served: " + dedicatedOnly},
-		{"filter", `{"version":1,"name":"a","origin":"file","rules":[{"filter":"a/#","stream":"dedicated"}]}`, "tenant record a: topics[0].filter: not served: " + dedicatedOnly},
-		{"two rules", `{"version":1,"name":"a","origin":"file","rules":[{"filter":"#","stream":"dedicated"},{"filter":"#","stream":"dedicated"}]}`, "tenant record a: topics[1]: never matches, because the rule before it matches every topic"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -109,7 +106,7 @@ func TestEqual(t *testing.T) {
 	if !example().Equal(example()) {
 		t.Error("a tenant is not equal to itself")
 	}
-	if !(tenant.Tenant{Users: map[string]tenant.User{}, Rules: []tenant.Rule{}}).Equal(tenant.Tenant{}) {
+	if !(tenant.Tenant{Users: map[string]tenant.User{}, Rules: tenant.Rules{}}).Equal(tenant.Tenant{}) {
 		t.Error("empty is not equal to absent")
 	}
 	for name, change := range map[string]func(*tenant.Tenant){
@@ -117,7 +114,8 @@ func TestEqual(t *testing.T) {
 		"role":     func(t *tenant.Tenant) { t.Users["thermostat-7"] = tenant.User{PasswordHash: goodHash} },
 		"user":     func(t *tenant.Tenant) { delete(t.Users, "thermostat-7") },
 		"quota":    func(t *tenant.Tenant) { t.Quotas.Topics = 1 },
-		"rule":     func(t *tenant.Tenant) { t.Rules = nil },
+		"rules":    func(t *tenant.Tenant) { t.Rules = nil },
+		"rule":     func(t *tenant.Tenant) { t.Rules[0].Topics++ },
 		"disabled": func(t *tenant.Tenant) { t.Disabled = false },
 		"origin":   func(t *tenant.Tenant) { t.Origin = tenant.OriginFile },
 	} {
