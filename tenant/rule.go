@@ -3,7 +3,7 @@ package tenant
 import (
 	"time"
 
-	"github.com/weirmq/weir/tenant/filter"
+	"github.com/weirmq/weir/filter"
 )
 
 // StreamKind says what holds the messages of a topic.

@@ -3,7 +3,7 @@ package tenant
 import (
 	"fmt"
 
-	"github.com/weirmq/weir/tenant/filter"
+	"github.com/weirmq/weir/filter"
 )
 
 // MaxRules bounds the rules of a tenant.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/weirmq/weir/tenant/filter"
+	"github.com/weirmq/weir/filter"
 )
 
 // wordKey is one key of a rule whose value is text.

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/weirmq/weir/codec"
-	"github.com/weirmq/weir/tenant/filter"
+	"github.com/weirmq/weir/filter"
 )
 
 func TestCheck(t *testing.T) {
