@@ -59,8 +59,8 @@ func BenchmarkMatch(b *testing.B) {
 		{"subscribers=1000", same(1000, "a/+/a"), levels(3)},
 		{"hostile=1000/levels=64/none", hostile64(1000, "b"), levels(64)},
 		{"hostile=1000/levels=64/all", hostile64(1000, "a"), levels(64)},
-		{"hostile=65536/levels=17/none", hostile16("b"), levels(17)},
-		{"hostile=65536/levels=17/all", hostile16("a"), levels(17)},
+		{"hostile=65536/levels=17/none", everyMask(16, "b"), levels(17)},
+		{"hostile=65536/levels=17/all", everyMask(16, "a"), levels(17)},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			ix := fill(bench.filters)

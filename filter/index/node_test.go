@@ -65,7 +65,7 @@ func expectBounded(t *testing.T, ix *Index[int], filters int) {
 // are chosen.
 func TestTwoNodesPerFilter(t *testing.T) {
 	for name, filters := range map[string][]string{
-		"wildcards in 16 levels":  hostile16("a"),
+		"wildcards in 12 levels":  everyMask(12, "a"),
 		"wildcards in 64 levels":  hostile64(1000, "a"),
 		"prefixes of one another": prefixes(64),
 		"wildcards at random":     random(10_000, 10),
@@ -106,11 +106,11 @@ func prefixes(levels int) (filters []string) {
 	return filters
 }
 
-// hostile16 are the 65,536 filters that a tree of single levels would search for a topic of 17 equal levels "a" through
-// 2^17 nodes, and which match it only where last is "a".
-func hostile16(last string) (filters []string) {
-	for mask := range 1 << 16 {
-		filters = append(filters, wild(16, uint64(mask))+last)
+// everyMask are the 2^levels filters of that many levels, each "+" or "a", and a last one. For the topic of equal levels "a"
+// all their nodes are searched; they match it where last is "a".
+func everyMask(levels int, last string) (filters []string) {
+	for mask := range 1 << levels {
+		filters = append(filters, wild(levels, uint64(mask))+last)
 	}
 	return filters
 }
