@@ -25,6 +25,7 @@ func fullRules() tenant.Rules {
 
 // The record is what neighbouring releases read: its form is fixed.
 func TestRulesInTheRecord(t *testing.T) {
+	tenant.ServeAll(t)
 	const want = `{"version":1,"name":"acme","quotas":{},"rules":[` +
 		`{"filter":"telemetry/#","stream":"shared","name":"telemetry","backlog_bytes":10737418240,"backlog_messages":1000,"ttl_ns":3600000000000,` +
 		`"when_full":"discard_oldest","keep":"until_expired","hold_when_full":"discard_oldest","hold_messages":7,"hold_bytes":-1,"topics":100000},` +
@@ -59,6 +60,7 @@ func dedicated() tenant.Policy {
 }
 
 func TestResolveRules(t *testing.T) {
+	tenant.ServeAll(t)
 	// policy is the default with changes.
 	policy := func(filter string, change func(*tenant.Policy)) tenant.Policy {
 		p := dedicated()

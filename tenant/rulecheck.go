@@ -54,7 +54,15 @@ func (c ruleChecker) check() *ruleError {
 			return err
 		}
 	}
-	return c.checkStorage(policies)
+	if err := c.checkStorage(policies); err != nil {
+		return err
+	}
+	for i, r := range c.tenant.Rules {
+		if err := checkServed(i, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkValues looks at each setting for itself.

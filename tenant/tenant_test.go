@@ -26,6 +26,7 @@ func example() tenant.Tenant {
 }
 
 func TestEncodeDecode(t *testing.T) {
+	tenant.ServeAll(t)
 	for name, want := range map[string]tenant.Tenant{
 		"full":  example(),
 		"empty": {Name: "a", Origin: tenant.OriginFile},

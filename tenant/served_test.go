@@ -1,0 +1,42 @@
+package tenant_test
+
+import (
+	"testing"
+
+	"github.com/weirmq/weir/tenant"
+)
+
+func TestNotServedYet(t *testing.T) {
+	const hold = "line 4: topics[0].hold_when_full: discard_oldest is not served yet: this release lets every subscription hold its messages (block)"
+	for _, test := range []struct{ name, file, want string }{
+		{"shared", rules("- filter: a", "  stream: shared", "  name: a"), "line 5: topics[0].stream: shared is not served yet: this release serves dedicated streams only"},
+		{"transient second", rules("- {filter: a, stream: dedicated}", "- {filter: b, stream: transient}"), "line 5: topics[1].stream: transient is not served yet: this release serves dedicated streams only"},
+		{"hold", rules("- {filter: a, stream: dedicated, hold_when_full: discard_oldest}"), hold},
+		{"hold bounded", rules("- {filter: a, stream: dedicated, hold_when_full: discard_oldest, hold_messages: 1, hold_bytes: 2}"), hold},
+		{"what could never be served is said first", rules("- {filter: a, stream: shared}"), "line 4: topics[0].name: missing: a shared rule names its stream"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := tenant.ParseFile([]byte(test.file))
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got %v\nwant %s", err, test.want)
+			}
+		})
+	}
+	record := `{"version":1,"name":"a","quotas":{},"rules":[{"filter":"a","stream":"shared","name":"a"}],"origin":"file"}`
+	if got, err := tenant.Decode([]byte(record)); err == nil {
+		t.Errorf("decoded %+v", got)
+	}
+}
+
+// TestServed has every setting of dedicated rules.
+func TestServed(t *testing.T) {
+	_, err := tenant.ParseFile([]byte(rules(
+		"- {filter: a/+, stream: dedicated, when_full: discard_oldest, keep: until_expired, backlog_bytes: 1000000, backlog_messages: 5000, ttl: 1h, hold_when_full: block}",
+		"- {filter: a/#, stream: dedicated, when_full: discard_oldest, backlog_messages: 5000}",
+		"- {filter: '+/log', stream: dedicated, keep: until_expired, ttl: 720h}",
+		"- {filter: '#', stream: dedicated, when_full: reject, keep: until_consumed}",
+	)))
+	if err != nil {
+		t.Error(err)
+	}
+}
