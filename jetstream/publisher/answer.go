@@ -13,11 +13,19 @@ import (
 // not been lost.
 var ErrUnanswered error = reason.New(reason.PublishUnknown, "JetStream has not answered in time")
 
+// The errors of refusals for want of room in the stream. Whoever knows what the stream holds can say more.
+var (
+	ErrBytesFull      error = reason.New(reason.BacklogFull, "the stream holds as many bytes as it may (backlog_bytes)")
+	ErrMessagesFull   error = reason.New(reason.BacklogFull, "the stream holds as many messages as it may (backlog_messages)")
+	ErrOverStreamSize error = reason.New(reason.MessageTooLarge, "the message with its headers is larger than all that the stream holds (backlog_bytes)")
+)
+
 // Results that many publishes share.
 var (
 	stored        = Result{Outcome: Stored}
-	bytesFull     = refused(reason.BacklogFull, "the topic holds as many bytes as its backlog may (backlog_bytes)")
-	messagesFull  = refused(reason.BacklogFull, "the topic holds as many messages as its backlog may (backlog_messages)")
+	bytesFull     = Result{Outcome: Refused, Err: ErrBytesFull}
+	messagesFull  = Result{Outcome: Refused, Err: ErrMessagesFull}
+	overSize      = Result{Outcome: Refused, Err: ErrOverStreamSize}
 	storageFull   = refused(reason.StorageFull, "the NATS server's max_file or the account's storage limit is used up")
 	tooLarge      = refused(reason.MessageTooLarge, "the message with its headers is larger than the NATS server takes")
 	overloaded    = refused(reason.NATSUnavailable, "JetStream is overloaded (too many requests)")
@@ -112,7 +120,9 @@ func refusal(code int, description string) Result {
 		return storeRefusal(description)
 	case codeAccountResources, codeInsufficient, codeMemoryResources, codeStorageResources:
 		return storageFull
-	case codeMessageTooLarge, codeHeaderTooLarge:
+	case codeMessageTooLarge:
+		return overSize
+	case codeHeaderTooLarge:
 		return tooLarge
 	case codeNoStream:
 		return noStream
