@@ -226,6 +226,40 @@ func TestConsumerDeletedByHandLosesWhatNobodyKeeps(t *testing.T) {
 	expect(t, sink.waitFor(266)[256:], 300, 310)
 }
 
+// A stream that keeps what is acknowledged still has it when the consumer is made again: that makes up for nothing that is lost.
+func TestConsumerDeletedByHandWhereAcknowledgedMessagesStay(t *testing.T) {
+	nc, js := connect(t, startServer(t))
+	stream := makeStream(t, js, func(c *natsjs.StreamConfig) { c.Retention = natsjs.LimitsPolicy })
+	cfg, _ := config(t, nc, js)
+	sink := newCollector(t)
+	r := open(t, cfg, sink)
+	publish(t, js, 0, 300)
+	const acknowledged = 10
+	for _, d := range sink.waitFor(256)[1 : 1+acknowledged] {
+		r.Ack(d) // and never the first, so that all that follows is delivered again
+	}
+	expect(t, sink.waitFor(256+acknowledged), 0, 256+acknowledged)
+	for sequence := uint64(281); sequence <= 290; sequence++ {
+		if err := stream.DeleteMsg(deadline(t), sequence); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := js.DeleteConsumer(deadline(t), "S", cfg.Durable); err != nil {
+		t.Fatal(err)
+	}
+	sink.wait("the loss", func() bool { return sink.lost > 0 })
+	if sink.lost != 10 {
+		t.Errorf("lost %d, want 10", sink.lost)
+	}
+	// 24 of the 300 are left, and none comes twice.
+	for _, d := range sink.waitFor(256 + acknowledged) {
+		r.Ack(d)
+	}
+	rest := sink.waitFor(290)[256+acknowledged:]
+	expect(t, rest[:14], 256+acknowledged, 280)
+	expect(t, rest[14:], 290, 300)
+}
+
 func TestStreamDeletedAndReplaced(t *testing.T) {
 	nc, js := connect(t, startServer(t))
 	makeStream(t, js)

@@ -48,7 +48,7 @@ func (r *Reader) remake(ctx context.Context) (name string, err error) {
 	}
 	lost := before.pending
 	if !anew {
-		lost = before.missed(state, info, r.cfg.Filter != "")
+		lost = before.missed(stream.CachedInfo(), info, r.cfg.Filter != "")
 	}
 	r.settleDown(name, anew, lost)
 	r.cfg.Log.Warn("reader: consumer made again", zap.String("stream", name), zap.String("consumer", durable),
@@ -76,7 +76,8 @@ func (r *Reader) settleDown(stream string, anew bool, lost uint64) {
 // missed counts what lay between the last delivery and the end of the stream when the consumer was made again, and is not
 // there any more; what expired meanwhile is among it. In a stream of many subjects only what the last delivery told of
 // can be counted.
-func (p *position) missed(state natsjs.StreamState, info *natsjs.ConsumerInfo, filtered bool) uint64 {
+func (p *position) missed(stream *natsjs.StreamInfo, info *natsjs.ConsumerInfo, filtered bool) uint64 {
+	state := stream.State
 	expected := p.pending
 	if !filtered {
 		expected = state.LastSeq - p.high
@@ -84,7 +85,11 @@ func (p *position) missed(state natsjs.StreamState, info *natsjs.ConsumerInfo, f
 	// Of what the new consumer will deliver, the sink may hold a part already.
 	there := info.NumPending + uint64(info.NumAckPending)
 	if state.FirstSeq <= p.high {
-		there -= min(there, uint64(p.unsettled()))
+		held := uint64(p.unsettled())
+		if stream.Config.Retention == natsjs.LimitsPolicy {
+			held = p.high + 1 - max(p.next(), state.FirstSeq) // what was acknowledged stays in the stream
+		}
+		there -= min(there, held)
 	}
 	return expected - min(expected, there)
 }
