@@ -132,7 +132,7 @@ func newBridge(t testing.TB, ns *server.Server, q tenant.Quotas, change func(*Se
 // setTenant puts the tenant acme in force, as the program does when it changes.
 func (r *rig) setTenant(q tenant.Quotas, u map[string]tenant.User) {
 	r.auth.SetTenants(map[string]tenant.Tenant{"acme": {Name: "acme", Users: u, Quotas: q, Origin: tenant.OriginStore}})
-	r.store.SetLimits("acme", q.Resolve())
+	r.store.SetLimits("acme", q.Resolve(), tenant.Rules(nil).Resolve(q))
 	if r.server != nil {
 		r.server.Recheck("acme")
 	}

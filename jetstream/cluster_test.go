@@ -56,10 +56,10 @@ func newCluster(t *testing.T) (servers []*server.Server) {
 }
 
 // clusterLog opens the log of a bridge on one server of a cluster, which may take its time to elect a leader.
-func clusterLog(t *testing.T, s *server.Server, limits tenant.Limits) *Log {
+func clusterLog(t *testing.T, s *server.Server, change func(*tenant.Quotas)) *Log {
 	t.Helper()
 	store := newStore(t, s, func(c *Config) { c.Replicas = 3 })
-	store.SetLimits("acme", limits)
+	setQuotas(store, change)
 	ctx := ctxOf(t)
 	for {
 		l, err := store.Tenant(ctx, "acme")
@@ -77,7 +77,7 @@ func clusterLog(t *testing.T, s *server.Server, limits tenant.Limits) *Log {
 func TestThreeReplicas(t *testing.T) {
 	const quota, lanes, rounds = 4, 2, 10
 	servers := newCluster(t)
-	limits := limited(func(q *tenant.Quotas) { q.Topics, q.BacklogBytes = quota, 1<<20 })
+	limits := func(q *tenant.Quotas) { q.Topics, q.BacklogBytes = quota, 1<<20 }
 	a, b := clusterLog(t, servers[0], limits), clusterLog(t, servers[1], limits)
 	logs := []*Log{a, b}
 	var wg sync.WaitGroup

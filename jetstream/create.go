@@ -22,7 +22,8 @@ func (l *Log) create(ctx context.Context, t *Topic, e topicEntry) error {
 	}
 	started := time.Now()
 	limits := l.Limits()
-	rec := topicRecord{Topic: t.name, State: creating}.withLimits(limits)
+	policy := l.policyOf(t.name)
+	rec := topicRecord{Topic: t.name, State: creating}.withPolicy(policy)
 	if !exists(e) {
 		// What the copy knows to be full need not be tried: a client that invents topics costs no writes.
 		switch have := l.register.sums(); {
@@ -37,10 +38,12 @@ func (l *Log) create(ctx context.Context, t *Topic, e topicEntry) error {
 		return err
 	}
 	rec.Generation = mine.Sequence
-	err = l.build(ctx, t, mine, &rec, limits)
+	err = l.build(ctx, t, mine, &rec, limits, policy)
 	if err == nil {
 		if _, err = l.register.write(ctx, rec.with(live), mine); err == nil {
-			l.limitsChanged() // they may have, in the meantime
+			if !rec.hasPolicy(l.policyOf(t.name)) {
+				l.limitsChanged() // in the meantime
+			}
 			l.store.metrics.created.Observe(time.Since(started).Seconds())
 			l.log.Debug("topic created", zap.String("topic", t.name), zap.Uint64("generation", rec.Generation))
 			return nil
@@ -49,7 +52,7 @@ func (l *Log) create(ctx context.Context, t *Topic, e topicEntry) error {
 	if conflict(err) {
 		return err
 	}
-	refused := refusal(err, bounded(limits.BacklogBytes))
+	refused := refusal(err, bounded(policy.BacklogBytes))
 	l.store.metrics.creationFailures.WithLabelValues(string(refused.Reason)).Inc()
 	if refused.Reason != reason.NATSUnavailable {
 		l.giveUp(ctx, mine, rec, refused)
@@ -58,7 +61,7 @@ func (l *Log) create(ctx context.Context, t *Topic, e topicEntry) error {
 }
 
 // build takes what the topic needs while its entry says creating.
-func (l *Log) build(ctx context.Context, t *Topic, mine topicEntry, rec *topicRecord, limits tenant.Limits) error {
+func (l *Log) build(ctx context.Context, t *Topic, mine topicEntry, rec *topicRecord, limits tenant.Limits, policy tenant.Policy) error {
 	t.mu.Lock()
 	entry, sums := t.entry, t.totals
 	t.mu.Unlock()
@@ -69,11 +72,11 @@ func (l *Log) build(ctx context.Context, t *Topic, mine topicEntry, rec *topicRe
 	if err := l.takePresence(ctx, rec, limits.Topics); err != nil {
 		return err
 	}
-	config := l.dedicatedStream(t.name, rec.Generation, limits)
+	config := l.dedicatedStream(t.name, rec.Generation, policy)
 	_, err := l.link.js.CreateStream(ctx, config)
 	switch {
 	case hasCode(err, codeSubjectOverlap, natsjs.JSErrCodeStreamNameInUse):
-		return l.adopt(ctx, t, rec, limits)
+		return l.adopt(ctx, t, rec, policy)
 	case err != nil:
 		return err
 	}
@@ -115,7 +118,7 @@ type presence struct {
 
 // adopt takes over the stream that holds the topic's subject already: a bridge died, or the register was lost, after it
 // had been made. It must be the topic's own.
-func (l *Log) adopt(ctx context.Context, t *Topic, rec *topicRecord, limits tenant.Limits) error {
+func (l *Log) adopt(ctx context.Context, t *Topic, rec *topicRecord, policy tenant.Policy) error {
 	name, err := l.link.js.StreamNameBySubject(ctx, t.subject)
 	if err != nil {
 		return err
@@ -132,7 +135,7 @@ func (l *Log) adopt(ctx context.Context, t *Topic, rec *topicRecord, limits tena
 		return reason.New(reason.InternalError, fmt.Sprintf("stream %s holds the subject of the topic and is not the topic's", name))
 	}
 	rec.Generation = generation
-	_, err = l.link.js.UpdateStream(ctx, updated(config, l.dedicatedStream(t.name, generation, limits)))
+	_, err = l.link.js.UpdateStream(ctx, updated(config, l.dedicatedStream(t.name, generation, policy)))
 	return err
 }
 

@@ -47,6 +47,7 @@ func (l *Log) cleanUpAfter(ctx context.Context, bridge string) error {
 			})
 		}
 	}
+	l.limitsChanged() // the dead bridge may not have come to bring its last topics to them
 	return errors.Join(released, g.Wait())
 }
 

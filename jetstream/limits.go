@@ -16,11 +16,18 @@ import (
 // limitRetry is when streams that could not be brought to the limits are tried again.
 const limitRetry = 5 * time.Second
 
-// SetLimits says which limits hold for a tenant from now on. The tenant's streams are brought to them in the background. A
-// tenant of which nothing was said has the default quotas.
-func (s *Store) SetLimits(name string, limits tenant.Limits) {
+// terms are what holds for a tenant. They are replaced, never modified.
+type terms struct {
+	limits   tenant.Limits
+	policies tenant.Policies
+}
+
+// SetLimits says which limits and policies hold for a tenant from now on. The tenant's streams are brought to them in the
+// background. A tenant of which nothing was said has the default quotas and no rules of its own.
+func (s *Store) SetLimits(name string, limits tenant.Limits, policies tenant.Policies) {
+	terms := terms{limits: limits, policies: policies}
 	s.mu.Lock()
-	s.limits[name] = limits
+	s.terms[name] = terms
 	o := s.logs[name]
 	s.mu.Unlock()
 	if o == nil {
@@ -29,32 +36,44 @@ func (s *Store) SetLimits(name string, limits tenant.Limits) {
 	select {
 	case <-o.done:
 		if o.err == nil {
-			o.log.setLimits(limits)
+			o.log.setTerms(terms)
 		}
 	default:
 		// Being opened: newLog looks again when it has finished.
 	}
 }
 
-func (s *Store) limitsOf(name string) tenant.Limits {
+func (s *Store) termsOf(name string) terms {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if limits, ok := s.limits[name]; ok {
-		return limits
+	if terms, ok := s.terms[name]; ok {
+		return terms
 	}
-	return tenant.Quotas{}.Resolve()
+	var q tenant.Quotas
+	return terms{limits: q.Resolve(), policies: tenant.Rules(nil).Resolve(q)}
+}
+
+func (l *Log) currentTerms() terms {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.terms
 }
 
 // Limits that hold for the tenant now.
-func (l *Log) Limits() tenant.Limits {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.limits
+func (l *Log) Limits() tenant.Limits { return l.currentTerms().limits }
+
+// policyOf is the policy that holds for a topic now.
+func (l *Log) policyOf(topic string) tenant.Policy {
+	policies := l.currentTerms().policies
+	if _, p := policies.Match(topic); p != nil {
+		return *p
+	}
+	return policies[len(policies)-1] // matches every topic for which there can be rules
 }
 
-func (l *Log) setLimits(limits tenant.Limits) {
+func (l *Log) setTerms(terms terms) {
 	l.mu.Lock()
-	l.limits = limits
+	l.terms = terms
 	l.mu.Unlock()
 	l.limitsChanged()
 }
@@ -86,13 +105,12 @@ func (l *Log) keepLimits() {
 
 // applyLimits is done by every bridge, as each learns of new limits. All write the same.
 func (l *Log) applyLimits(ctx context.Context) error {
-	limits := l.Limits()
-	errs := []error{l.limitPresence(ctx, limits)}
+	errs := []error{l.limitPresence(ctx, l.Limits())}
 	for _, t := range l.register.all() {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := l.limitTopic(ctx, t, limits); err != nil {
+		if err := l.limitTopic(ctx, t); err != nil {
 			errs = append(errs, fmt.Errorf("topic %q: %w", t.name, err))
 		}
 	}
@@ -116,8 +134,9 @@ func (l *Log) limitPresence(ctx context.Context, limits tenant.Limits) error {
 }
 
 // limitTopic updates the stream and then says so in the register, so that a stream which was not updated is seen as such.
-func (l *Log) limitTopic(ctx context.Context, t *Topic, limits tenant.Limits) error {
-	if e, _, _ := t.look(); !e.Live || e.Value.State != live || e.Value.hasLimits(limits) {
+func (l *Log) limitTopic(ctx context.Context, t *Topic) error {
+	policy := l.policyOf(t.name)
+	if e, _, _ := t.look(); !e.Live || e.Value.State != live || e.Value.hasPolicy(policy) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, mendTimeout)
@@ -129,7 +148,7 @@ func (l *Log) limitTopic(ctx context.Context, t *Topic, limits tenant.Limits) er
 		return ctx.Err()
 	}
 	e, _, _ := t.look()
-	if !e.Live || e.Value.State != live || e.Value.hasLimits(limits) {
+	if !e.Live || e.Value.State != live || e.Value.hasPolicy(policy) {
 		return nil
 	}
 	stream, err := l.link.js.Stream(ctx, message.StreamName(l.tenant, t.name, e.Value.Generation))
@@ -143,18 +162,20 @@ func (l *Log) limitTopic(ctx context.Context, t *Topic, limits tenant.Limits) er
 	if config.Metadata[metaTopic] != t.name || config.Metadata[metaTenant] != l.tenant {
 		return fmt.Errorf("stream %s is not the topic's", config.Name)
 	}
-	if _, err := l.link.js.UpdateStream(ctx, updated(config, l.dedicatedStream(t.name, e.Value.Generation, limits))); err != nil {
-		return refusal(err, bounded(limits.BacklogBytes))
+	if _, err := l.link.js.UpdateStream(ctx, updated(config, l.dedicatedStream(t.name, e.Value.Generation, policy))); err != nil {
+		return refusal(err, bounded(policy.BacklogBytes))
 	}
-	_, err = l.register.write(ctx, e.Value.withLimits(limits), e)
+	_, err = l.register.write(ctx, e.Value.withPolicy(policy), e)
 	if conflict(err) {
 		return nil // another bridge did the same, or the topic is no longer live
 	}
 	return err
 }
 
-// updated is the stream that there is, with the limits it ought to have.
+// updated is the stream that there is, with what it ought to have. It is one update, so that no limit is ever in force with another
+// policy's way to keep it. What it may cost is in docs/adr/005-rules-change-streams-in-place.md.
 func updated(have, want natsjs.StreamConfig) natsjs.StreamConfig {
-	have.MaxBytes, have.MaxMsgs, have.MaxAge = want.MaxBytes, want.MaxMsgs, want.MaxAge
+	have.Retention, have.Discard, have.AllowMsgTTL = want.Retention, want.Discard, want.AllowMsgTTL
+	have.MaxBytes, have.MaxMsgs, have.MaxMsgSize, have.MaxAge = want.MaxBytes, want.MaxMsgs, want.MaxMsgSize, want.MaxAge
 	return have
 }

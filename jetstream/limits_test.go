@@ -17,10 +17,11 @@ import (
 	"github.com/weirmq/weir/tenant"
 )
 
-func limited(change func(*tenant.Quotas)) tenant.Limits {
+// setQuotas puts quotas, and rules, in force for the tenant of the tests.
+func setQuotas(s *Store, change func(*tenant.Quotas), rules ...tenant.Rule) {
 	var q tenant.Quotas
 	change(&q)
-	return q.Resolve()
+	s.SetLimits("acme", q.Resolve(), tenant.Rules(rules).Resolve(q))
 }
 
 func TestDedicatedStreamIsAsDesigned(t *testing.T) {
@@ -47,6 +48,7 @@ func TestDedicatedStreamIsAsDesigned(t *testing.T) {
 		Discard:      natsjs.DiscardNew,
 		MaxBytes:     26214400,
 		MaxMsgs:      -1,
+		MaxMsgSize:   26214400 - messageOverhead - 31,
 		MaxAge:       36 * time.Hour,
 		MaxConsumers: maxConsumers,
 		Storage:      natsjs.FileStorage,
@@ -57,7 +59,7 @@ func TestDedicatedStreamIsAsDesigned(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, cmp.FilterPath(func(p cmp.Path) bool {
 		switch p.Last().String() {
-		case ".MaxMsgsPerSubject", ".MaxMsgSize", ".AllowDirect", ".ConsumerLimits", ".Compression":
+		case ".MaxMsgsPerSubject", ".AllowDirect", ".ConsumerLimits", ".Compression":
 			return true // the server's defaults
 		}
 		return false
@@ -73,7 +75,7 @@ func TestTopicQuotaIsExact(t *testing.T) {
 	var logs []*Log
 	for range 2 {
 		s := newStore(t, srv, nil)
-		s.SetLimits("acme", limited(func(q *tenant.Quotas) { q.Topics = quota }))
+		setQuotas(s, func(q *tenant.Quotas) { q.Topics = quota })
 		logs = append(logs, openLog(t, s))
 	}
 	var wg sync.WaitGroup
@@ -114,7 +116,7 @@ func TestTopicQuotaIsExact(t *testing.T) {
 	_, err := logs[0].Topic(ctxOf(t), "too many")
 	wantReason(t, err, reason.TopicQuota)
 	for _, l := range logs {
-		l.store.SetLimits("acme", limited(func(q *tenant.Quotas) { q.Topics = quota + 1 }))
+		setQuotas(l.store, func(q *tenant.Quotas) { q.Topics = quota + 1 })
 		if err := l.limitPresence(ctxOf(t), l.Limits()); err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +132,7 @@ func TestStorageQuota(t *testing.T) {
 	var logs []*Log
 	for range 2 {
 		s := newStore(t, srv, nil)
-		s.SetLimits("acme", limited(func(q *tenant.Quotas) { q.BacklogBytes, q.StorageBytes = 1000, 5500 }))
+		setQuotas(s, func(q *tenant.Quotas) { q.BacklogBytes, q.StorageBytes = 1000, 5500 })
 		logs = append(logs, openLog(t, s))
 	}
 	var wg sync.WaitGroup
@@ -180,9 +182,8 @@ func TestLimitsReachExistingStreams(t *testing.T) {
 	srv := newServer(t, nil)
 	a, b := openLog(t, newStore(t, srv, nil)), openLog(t, newStore(t, srv, nil))
 	s, r := attach(t, a, "x", "")
-	limits := limited(func(q *tenant.Quotas) { q.BacklogMessages, q.BacklogBytes, q.TTL = 3, 1<<20, time.Hour })
 	for _, l := range []*Log{a, b} {
-		l.store.SetLimits("acme", limits)
+		setQuotas(l.store, func(q *tenant.Quotas) { q.BacklogMessages, q.BacklogBytes, q.TTL = 3, 1<<20, time.Hour })
 		if err := l.applyLimits(ctxOf(t)); err != nil {
 			t.Fatal(err)
 		}

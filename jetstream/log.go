@@ -9,8 +9,6 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
-
-	"github.com/weirmq/weir/tenant"
 )
 
 // maxCreations is how many topics of a tenant this bridge makes at a time. JetStream orders all creations of a system, and
@@ -33,7 +31,7 @@ type Log struct {
 	reports   atomic.Int64  // error reports whose answer is to come
 
 	mu            sync.Mutex
-	limits        tenant.Limits
+	terms         terms
 	attachments   map[attachmentKey]*attachment
 	subscriptions []*nats.Subscription
 }
@@ -55,7 +53,7 @@ func (s *Store) newLog(ctx context.Context, name string) (_ *Log, err error) {
 		creations:   make(chan struct{}, maxCreations),
 		relimit:     make(chan struct{}, 1),
 		events:      make(chan event, maxEvents),
-		limits:      s.limitsOf(name),
+		terms:       s.termsOf(name),
 		attachments: make(map[attachmentKey]*attachment),
 	}
 	if !s.config.Shared {

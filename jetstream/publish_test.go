@@ -89,7 +89,7 @@ func TestRepeatedPublishIsRefused(t *testing.T) {
 		t.Fatalf("removed %v: %v", removed, err)
 	}
 	for _, l := range []*Log{a, b} {
-		l.store.SetLimits("acme", limited(func(q *tenant.Quotas) { q.Topics = 1 }))
+		setQuotas(l.store, func(q *tenant.Quotas) { q.Topics = 1 })
 	}
 	mustStore(t, b, "y", "takes the last place")
 	results := make(answers, 10)

@@ -116,21 +116,28 @@ func (p *pending) Published(_ uint64, r publisher.Result) {
 		b.answer(r)
 	}
 	if !missing {
-		p.answer(t.explain(p.message, r))
+		p.answer(t.explain(r))
 	}
 }
 
-// explain gives a message that the topic's backlog could not hold if it were empty a reason that does not ask to wait.
-func (t *Topic) explain(m *message.Message, r publisher.Result) publisher.Result {
+// explain names the rule that a refused message has run into, and its key.
+func (t *Topic) explain(r publisher.Result) publisher.Result {
 	if r.Outcome != publisher.Refused {
 		return r
 	}
-	e, ok := errors.AsType[*reason.Error](r.Err)
-	backlog := t.log.Limits().BacklogBytes
-	if ok && e.Reason == reason.BacklogFull && int64(len(t.subject)+len(m.Payload)) >= backlog {
-		r.Err = reason.New(reason.MessageTooLarge,
-			fmt.Sprintf("the message is larger than the topic's backlog_bytes of %d", backlog))
+	name := reason.BacklogFull
+	var text string
+	switch {
+	case errors.Is(r.Err, publisher.ErrBytesFull):
+		text = "the topic holds as many bytes as its backlog may (backlog_bytes of the rule %q)"
+	case errors.Is(r.Err, publisher.ErrMessagesFull):
+		text = "the topic holds as many messages as its backlog may (backlog_messages of the rule %q)"
+	case errors.Is(r.Err, publisher.ErrOverStreamSize):
+		name, text = reason.MessageTooLarge, "the message is larger than the topic's whole backlog (backlog_bytes of the rule %q)"
+	default:
+		return r
 	}
+	r.Err = reason.New(name, fmt.Sprintf(text, t.log.policyOf(t.name).Filter))
 	return r
 }
 

@@ -42,17 +42,26 @@ type topicRecord struct {
 	Generation uint64 `json:"generation,omitempty"`
 	Bridge     string `json:"bridge"`             // who wrote the entry
 	Presence   uint64 `json:"presence,omitempty"` // sequence of the presence message
-	// What the stream reserves and holds, as Limits has it.
-	Bytes    int64         `json:"bytes"`
-	Messages int64         `json:"messages"`
-	TTL      time.Duration `json:"ttl_ns"`
+	// What the stream was made for, as the topic's policy has it.
+	Bytes    int64           `json:"bytes"`
+	Messages int64           `json:"messages"`
+	TTL      time.Duration   `json:"ttl_ns"`
+	WhenFull tenant.WhenFull `json:"when_full,omitempty"` // absent: reject
+	Keep     tenant.Keep     `json:"keep,omitempty"`      // absent: until_consumed
 	// Why a creation failed, in gone.
 	Code    reason.Reason `json:"code,omitempty"`
 	Message string        `json:"message,omitempty"`
 }
 
-func (r topicRecord) withLimits(l tenant.Limits) topicRecord {
-	r.Bytes, r.Messages, r.TTL = l.BacklogBytes, l.BacklogMessages, l.TTL
+func (r topicRecord) withPolicy(p tenant.Policy) topicRecord {
+	r.Bytes, r.Messages, r.TTL, r.WhenFull, r.Keep = p.BacklogBytes, p.BacklogMessages, p.TTL, p.WhenFull, p.Keep
+	// The first records had neither word.
+	if r.WhenFull == tenant.WhenFullReject {
+		r.WhenFull = ""
+	}
+	if r.Keep == tenant.KeepUntilConsumed {
+		r.Keep = ""
+	}
 	return r
 }
 
@@ -69,8 +78,8 @@ func (r topicRecord) reserved() int64 {
 	return r.Bytes
 }
 
-// hasLimits reports whether the stream was made for these limits.
-func (r topicRecord) hasLimits(l tenant.Limits) bool { return r == r.withLimits(l) }
+// hasPolicy reports whether the stream was made for this policy.
+func (r topicRecord) hasPolicy(p tenant.Policy) bool { return r == r.withPolicy(p) }
 
 type topicEntry = follow.Entry[topicRecord]
 

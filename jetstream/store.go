@@ -14,7 +14,6 @@ import (
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/reason"
-	"github.com/weirmq/weir/tenant"
 )
 
 // errStopping answers what comes while the store is being closed.
@@ -67,7 +66,7 @@ type Store struct {
 	mu     sync.Mutex
 	closed bool
 	logs   map[string]*opening
-	limits map[string]tenant.Limits
+	terms  map[string]terms // by tenant
 }
 
 // opening is a tenant's log, or its making, for which everybody waits who needs it.
@@ -97,7 +96,7 @@ func Open(_ context.Context, config Config) (*Store, error) {
 		metrics: config.Metrics,
 		started: time.Now(),
 		logs:    make(map[string]*opening),
-		limits:  make(map[string]tenant.Limits),
+		terms:   make(map[string]terms),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	shards := 0
@@ -192,8 +191,8 @@ func (s *Store) openLog(o *opening, name string) {
 	}
 	o.log = log
 	close(o.done)
-	if limits, ok := s.limits[name]; ok && err == nil {
-		log.setLimits(limits) // they may have changed while it was opened
+	if terms, ok := s.terms[name]; ok && err == nil {
+		log.setTerms(terms) // they may have changed while it was opened
 	}
 }
 

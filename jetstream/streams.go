@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -38,15 +39,17 @@ func bounded(limit int64) int64 {
 }
 
 // dedicatedStream is the stream of one dedicated topic.
-func (l *Log) dedicatedStream(topic string, generation uint64, limits tenant.Limits) natsjs.StreamConfig {
+func (l *Log) dedicatedStream(topic string, generation uint64, p tenant.Policy) natsjs.StreamConfig {
+	subject := message.Subject(l.tenant, topic)
 	return natsjs.StreamConfig{
 		Name:         message.StreamName(l.tenant, topic, generation),
-		Subjects:     []string{message.Subject(l.tenant, topic)},
-		Retention:    natsjs.InterestPolicy,
-		Discard:      natsjs.DiscardNew,
-		MaxBytes:     bounded(limits.BacklogBytes),
-		MaxMsgs:      bounded(limits.BacklogMessages),
-		MaxAge:       limits.TTL,
+		Subjects:     []string{subject},
+		Retention:    retention(p.Keep),
+		Discard:      discard(p.WhenFull),
+		MaxBytes:     bounded(p.BacklogBytes),
+		MaxMsgs:      bounded(p.BacklogMessages),
+		MaxMsgSize:   largestMessage(p.BacklogBytes, subject),
+		MaxAge:       p.TTL,
 		MaxConsumers: maxConsumers,
 		Storage:      natsjs.FileStorage,
 		Replicas:     l.store.config.Replicas,
@@ -54,6 +57,34 @@ func (l *Log) dedicatedStream(topic string, generation uint64, limits tenant.Lim
 		AllowMsgTTL:  true,
 		Metadata:     map[string]string{metaTenant: l.tenant, metaTopic: topic},
 	}
+}
+
+// retention is when the stream lets a message go that has not expired.
+func retention(k tenant.Keep) natsjs.RetentionPolicy {
+	if k == tenant.KeepUntilExpired {
+		return natsjs.LimitsPolicy
+	}
+	return natsjs.InterestPolicy
+}
+
+// discard is which message the stream does without when it is full.
+func discard(w tenant.WhenFull) natsjs.DiscardPolicy {
+	if w == tenant.WhenFullDiscardOldest {
+		return natsjs.DiscardOld
+	}
+	return natsjs.DiscardNew
+}
+
+// messageOverhead is what a message takes in a file beside its subject, headers and payload.
+const messageOverhead = 34
+
+// largestMessage is how large headers and payload may be together so that an empty backlog holds them. A stream that discards old
+// messages would else confirm a larger one and discard everything it has, that one too.
+func largestMessage(backlogBytes int64, subject string) int32 {
+	if backlogBytes == tenant.Unlimited {
+		return unlimitedInteger
+	}
+	return int32(min(max(backlogBytes-messageOverhead-int64(len(subject)), 1), math.MaxInt32))
 }
 
 // lastPerSubject is a stream of records that bridges follow.
