@@ -82,7 +82,7 @@ func (l *Log) removeIdle(ctx context.Context, t *Topic, idle time.Duration) (boo
 	if !e.Live || e.Value.State != live {
 		return false, nil
 	}
-	if ok, err := l.isIdle(ctx, t, e, idle); err != nil || !ok {
+	if _, ok, err := l.isIdle(ctx, t, e, idle); err != nil || !ok {
 		return false, err
 	}
 	mine, err := l.register.write(ctx, e.Value.with(removing), e)
@@ -94,16 +94,26 @@ func (l *Log) removeIdle(ctx context.Context, t *Topic, idle time.Duration) (boo
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	ok, err := l.isIdle(ctx, t, e, idle)
+	last, ok, err := l.isIdle(ctx, t, e, idle)
+	if err == nil && ok {
+		// Between that look and the end a message may come that nobody waits for and that is kept all the same.
+		ok, err = l.seal(ctx, message.StreamName(l.tenant, t.name, e.Value.Generation), last)
+	}
 	if err != nil {
-		return false, err // whoever needs the topic, or the next round, takes it back
+		return false, err // whoever needs the topic takes it back
 	}
 	if !ok {
 		l.store.metrics.cleanups.WithLabelValues("in_use").Inc()
+		if err := l.reopen(ctx, t.name, e.Value.Generation); err != nil {
+			return false, err
+		}
 		_, err := l.register.write(ctx, e.Value.with(live), mine)
 		return false, err
 	}
 	if mine, err = l.register.write(ctx, e.Value.with(deleting), mine); err != nil {
+		if conflict(err) {
+			err = errors.Join(err, l.reopen(ctx, t.name, e.Value.Generation)) // it was taken back
+		}
 		return false, err
 	}
 	if err := l.finishRemoval(ctx, mine); err != nil {
@@ -114,15 +124,15 @@ func (l *Log) removeIdle(ctx context.Context, t *Topic, idle time.Duration) (boo
 	return true, nil
 }
 
-// isIdle looks whether the topic's stream has been unused for so long.
-func (l *Log) isIdle(ctx context.Context, t *Topic, e topicEntry, idle time.Duration) (bool, error) {
+// isIdle looks whether the topic's stream has been unused for so long, and which was the last message that it ever held.
+func (l *Log) isIdle(ctx context.Context, t *Topic, e topicEntry, idle time.Duration) (last uint64, ok bool, err error) {
 	name := message.StreamName(l.tenant, t.name, e.Value.Generation)
 	stream, err := l.link.js.Stream(ctx, name)
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
-		return true, nil
+		return 0, true, nil
 	}
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
 	state := stream.CachedInfo().State
 	used := state.Consumers > 0 || state.Msgs > 0
@@ -134,45 +144,34 @@ func (l *Log) isIdle(ctx context.Context, t *Topic, e topicEntry, idle time.Dura
 			used = true
 		}
 		if err := names.Err(); err != nil && !errors.Is(err, natsjs.ErrEndOfData) {
-			return false, err
+			return 0, false, err
 		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if used || t.queue.inflight > 0 {
 		t.idle = idleness{}
-		return false, nil
+		return 0, false, nil
 	}
 	now := time.Now()
 	if t.idle.since.IsZero() || t.idle.sequence != state.LastSeq {
 		t.idle = idleness{sequence: state.LastSeq, since: now}
 	}
-	return now.Sub(t.idle.since) >= idle && t.unused() >= idle, nil
+	return state.LastSeq, now.Sub(t.idle.since) >= idle && t.unused() >= idle, nil
 }
 
 // finishRemoval deletes what is left of a topic that is deleting. Any number of bridges may do that at once: each step
 // names what it removes by a generation or a sequence that does not come again.
 func (l *Log) finishRemoval(ctx context.Context, e topicEntry) error {
-	err := l.deleteStream(ctx, message.StreamName(l.tenant, e.Value.Topic, e.Value.Generation))
+	name := message.StreamName(l.tenant, e.Value.Topic, e.Value.Generation)
+	err := l.park(ctx, name)
+	if err == nil {
+		err = l.link.js.DeleteStream(ctx, name)
+	}
 	if err != nil && !errors.Is(err, natsjs.ErrStreamNotFound) {
 		return err
 	}
 	return l.release(ctx, e, e.Value)
-}
-
-// deleteStream takes the subject away from a stream before it deletes it: a publish that the stream has already received
-// would have no answer otherwise, and whoever sent it would wait in vain.
-func (l *Log) deleteStream(ctx context.Context, name string) error {
-	stream, err := l.link.js.Stream(ctx, name)
-	if err != nil {
-		return err
-	}
-	config := stream.CachedInfo().Config
-	config.Subjects = []string{drainPrefix + name}
-	if _, err := l.link.js.UpdateStream(ctx, config); err != nil {
-		return err
-	}
-	return l.link.js.DeleteStream(ctx, name)
 }
 
 // release gives back the topic's place in the quota and sets it gone. e is the entry that must still be in place.

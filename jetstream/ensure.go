@@ -34,7 +34,9 @@ func (l *Log) ensure(ctx context.Context, t *Topic, missing bool) error {
 			}
 		case e.Live && e.Value.State == removing:
 			// Nobody deletes in this state, so it can be taken back.
-			_, err = l.register.write(ctx, e.Value.with(live), e)
+			if err = l.reopen(ctx, t.name, e.Value.Generation); err == nil {
+				_, err = l.register.write(ctx, e.Value.with(live), e)
+			}
 		case e.Live && e.Value.State == deleting:
 			err = l.finishRemoval(ctx, e)
 		default:
@@ -82,7 +84,8 @@ func (l *Log) await(ctx context.Context, e topicEntry, seen time.Time, changed <
 	return nil
 }
 
-// missing asks JetStream whether the stream of a live topic is really not there.
+// missing asks JetStream whether the stream of a live topic is really not there. One that somebody parked, and did not open again when
+// the topic was taken back, is opened.
 func (l *Log) missing(ctx context.Context, t *Topic, e topicEntry) (bool, error) {
 	if err := l.register.settle(ctx); err != nil {
 		return false, err
@@ -90,9 +93,12 @@ func (l *Log) missing(ctx context.Context, t *Topic, e topicEntry) (bool, error)
 	if now, _, _ := t.look(); now.Sequence != e.Sequence {
 		return false, errChanged
 	}
-	_, err := l.link.js.Stream(ctx, message.StreamName(l.tenant, t.name, generation(e)))
+	stream, err := l.link.js.Stream(ctx, message.StreamName(l.tenant, t.name, generation(e)))
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		return true, nil
 	}
-	return false, err
+	if err != nil {
+		return false, err
+	}
+	return false, l.reopenStream(ctx, t.name, generation(e), stream)
 }
