@@ -1,0 +1,177 @@
+package rules
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weirmq/weir/codec"
+	"github.com/weirmq/weir/tests/weirtest"
+)
+
+// A work backlog, a ring and a log side by side in one tenant, and what no rule says has the quotas.
+func TestTopicFamilies(t *testing.T) {
+	weir := start(t,
+		`{filter: "work/+", stream: dedicated, backlog_messages: 5}`,
+		`{filter: "work/#", stream: dedicated, backlog_messages: 2}`,
+		`{filter: "ring/#", stream: dedicated, when_full: discard_oldest, backlog_messages: 5}`,
+		`{filter: "log/#", stream: dedicated, keep: until_expired, backlog_bytes: 100000}`,
+		`{filter: "last/#", stream: dedicated, keep: until_expired, when_full: discard_oldest, backlog_messages: 5, ttl: -1}`,
+	)
+	nc := weirtest.Connect(t, weir.NATS(), weirtest.DemoService())
+	each(t, func(t *testing.T, v codec.Version, level string) {
+		t.Run("work", func(t *testing.T) {
+			topic := "work/" + level
+			slow := login(t, weir, codec.V311, "subscriber to "+topic)
+			slow.Subscribe(topic, 1)
+			p := newPublisher(t, weir, v, topic)
+			p.mustPublish(0, 5)
+			p.mustRefuse("backlog_full", "backlog_messages", `"work/+"`)
+			var ids []uint16
+			for i := range 5 {
+				m := weirtest.Expect[*codec.Publish](slow)
+				if string(m.Payload) != number(i) {
+					t.Fatalf("%q instead of %d", m.Payload, i)
+				}
+				ids = append(ids, m.PacketID)
+			}
+			slow.Send(&codec.Ack{Kind: codec.PUBACK, PacketID: ids[0]})
+			weirtest.Until(t, "there is room", func() bool { taken, _ := p.publish("5"); return taken })
+			p.mustRefuse("backlog_full")
+		})
+		t.Run("another rule", func(t *testing.T) {
+			topic := "work/" + level + "/deep"
+			weirtest.Durable(t, nc, "demo", topic, "service")
+			p := newPublisher(t, weir, v, topic)
+			p.mustPublish(0, 2)
+			p.mustRefuse("backlog_full", "backlog_messages", `"work/#"`)
+		})
+		t.Run("ring", func(t *testing.T) {
+			topic := "ring/" + level
+			consumer := weirtest.Durable(t, nc, "demo", topic, "service")
+			slow := login(t, weir, v, "subscriber to "+topic)
+			slow.Subscribe(topic, 1)
+			newPublisher(t, weir, v, topic).mustPublish(0, 50)
+			expectAll(t, consumer, 45, 50)
+			// A subscriber that does not acknowledge has held up nobody, and gets the newest too.
+			for {
+				if m := slow.Message(); string(m.Payload) == number(49) {
+					break
+				}
+			}
+		})
+		t.Run("log", func(t *testing.T) {
+			topic := "log/" + level
+			p := newPublisher(t, weir, v, topic)
+			p.mustPublish(0, 20)
+			late := login(t, weir, v, "subscriber to "+topic)
+			late.Subscribe(topic, 1)
+			p.mustPublish(20, 21)
+			if m := late.Message(); string(m.Payload) != number(20) {
+				t.Errorf("the subscriber gets %q, which was stored before its SUBSCRIBE", m.Payload)
+			}
+			expectAll(t, all(t, nc, topic), 0, 21)
+			expectAll(t, all(t, nc, topic), 0, 21)
+			large := strings.Repeat("x", 30_000)
+			for range 3 {
+				if taken, refusal := p.publish(large); !taken {
+					t.Fatal(refusal)
+				}
+			}
+			if taken, refusal := p.publish(large); taken || v == codec.V5 && !strings.Contains(refusal, `backlog_bytes of the rule "log/#"`) {
+				t.Errorf("taken %v, %s", taken, refusal)
+			}
+			if taken, refusal := p.publish(strings.Repeat("x", 100_000)); taken || v == codec.V5 && !strings.HasPrefix(refusal, "message_too_large: ") {
+				t.Errorf("taken %v, %s", taken, refusal)
+			}
+		})
+		t.Run("log of the last", func(t *testing.T) {
+			topic := "last/" + level
+			newPublisher(t, weir, v, topic).mustPublish(0, 50)
+			expectAll(t, all(t, nc, topic), 45, 50)
+		})
+		t.Run("the quotas", func(t *testing.T) {
+			topic := "other/" + level
+			consumer := weirtest.Durable(t, nc, "demo", topic, "service")
+			newPublisher(t, weir, v, topic).mustPublish(0, 20)
+			expectAll(t, consumer, 0, 20)
+		})
+	})
+}
+
+// Watson IoT's ring: of 5,001 messages for a service that is away the last 5,000 are there when it comes back.
+func TestRingOf5000(t *testing.T) {
+	weir := start(t, `{filter: "#", stream: dedicated, when_full: discard_oldest, backlog_messages: 5000}`)
+	consumer := weirtest.Durable(t, weirtest.Connect(t, weir.NATS(), weirtest.DemoService()), "demo", "ring", "service")
+	each(t, func(t *testing.T, v codec.Version, _ string) {
+		p := newPublisher(t, weir, v, "ring")
+		p.mustPublish(0, 5001)
+		expectAll(t, consumer, 1, 5001)
+	})
+}
+
+// A change of the file is in force within two seconds, for topics that have messages, too, and loses none of them.
+func TestRulesChangeWhileRunning(t *testing.T) {
+	const (
+		work    = `{filter: "a/#", stream: dedicated, backlog_messages: 5}`
+		ring    = `{filter: "a/#", stream: dedicated, backlog_messages: 5, when_full: discard_oldest}`
+		log     = `{filter: "a/#", stream: dedicated, backlog_messages: 7, keep: until_expired}`
+		fine    = `{filter: "a/+", stream: dedicated, backlog_messages: 8, keep: until_expired}`
+		expires = `{filter: "a/#", stream: dedicated, backlog_messages: 7, keep: until_expired, ttl: 1s}`
+	)
+	each(t, func(t *testing.T, v codec.Version, level string) {
+		weir := start(t, work)
+		nc := weirtest.Connect(t, weir.NATS(), weirtest.DemoService())
+		topic := "a/" + level
+		consumer := weirtest.Durable(t, nc, "demo", topic, "service")
+		p := newPublisher(t, weir, v, topic)
+		within := func(what string, is func() bool) { weirtest.UntilWithin(t, inForce, what, is) }
+		p.mustPublish(0, 5)
+		p.mustRefuse(`backlog_messages of the rule "a/#"`)
+
+		weir.SetTenants(tenants(ring))
+		within("the ring takes a message", func() bool { taken, _ := p.publish(number(5)); return taken })
+		p.mustPublish(6, 10)
+
+		weir.SetTenants(tenants(log))
+		stored := 10 // 5 to 9, which makes 5, and more are discarded until the change is in force
+		within("the log refuses a message", func() bool {
+			taken, _ := p.publish(number(stored))
+			if taken {
+				stored++
+			}
+			return !taken
+		})
+		expectAll(t, consumer, stored-7, stored)
+		p.mustRefuse(`backlog_messages of the rule "a/#"`) // consumption makes no room in a log
+
+		weir.SetTenants(tenants(fine, log))
+		within("the rule before it has room for one more", func() bool { taken, _ := p.publish(number(stored)); return taken })
+		p.mustRefuse(`backlog_messages of the rule "a/+"`)
+		expectAll(t, all(t, nc, topic), stored-7, stored+1)
+
+		weir.SetTenants(tenants(expires))
+		weirtest.Until(t, "what is older than the new ttl is gone", func() bool { taken, _ := p.publish("new"); return taken })
+		weirtest.Until(t, "the log is empty", func() bool {
+			info, err := all(t, nc, topic).Info(weirtest.Context(t))
+			return err == nil && info.NumPending == 0
+		})
+	})
+}
+
+// A file with a rule that is not served is refused with its line, and the rules in force stay.
+func TestRuleNotServed(t *testing.T) {
+	weir := start(t, `{filter: "a/#", stream: dedicated, backlog_messages: 1}`)
+	weirtest.Durable(t, weirtest.Connect(t, weir.NATS(), weirtest.DemoService()), "demo", "a/x", "service")
+	p := newPublisher(t, weir, codec.V5, "a/x")
+	p.mustPublish(0, 1)
+	for rule, want := range map[string]string{
+		`{filter: "a/#", stream: shared, name: a}`:                           "shared is not served yet",
+		`{filter: "a/#", stream: transient}`:                                 "transient is not served yet",
+		`{filter: "a/#", stream: dedicated, hold_when_full: discard_oldest}`: "discard_oldest is not served yet",
+	} {
+		weir.SetTenants(tenants(rule))
+		weirtest.UntilWithin(t, inForce+5*time.Second, "the refusal is logged: "+want, func() bool { return strings.Contains(weir.Said(), want) })
+		p.mustRefuse("backlog_messages")
+	}
+}
