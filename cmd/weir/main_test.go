@@ -34,7 +34,30 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{args: []string{"version"}, code: 0, stdout: "weir "},
 		{args: []string{"--help"}, code: 0, stdout: "WEIR_MQTT_ADDR"},
-		{args: []string{"serve"}, code: 2, stderr: `weir: unknown subcommand "serve"`},
+		{args: []string{"--version"}, code: 0, stdout: "weir "},
+		{args: []string{"help"}, code: 0, stdout: "WEIR_MQTT_ADDR"},
+		{args: []string{"help", "topics", "ls"}, code: 0, stdout: "--tenant"},
+		{args: []string{"topics"}, code: 0, stdout: "purge"},
+		{args: []string{"topics", "--help"}, code: 0, stdout: "purge"},
+		{args: []string{"serve"}, code: 2, stderr: "weir: unknown subcommand \"serve\"; weir --help lists what there is\n"},
+		{args: []string{"help", "serve"}, code: 2, stderr: "weir: unknown subcommand \"serve\"; weir --help lists what there is\n"},
+		{args: []string{"topics", "rm"}, code: 2, stderr: "weir: unknown subcommand \"rm\"; weir topics --help lists what there is\n"},
+		{args: []string{"--port", "1"}, code: 2, stderr: "weir: unknown flag: --port; weir --help lists what there is\n"},
+		{args: []string{"topics", "ls", "a", "b"}, code: 2, stderr: "weir: weir topics ls takes one filter; quote it for the shell\n"},
+		{args: []string{"topics", "ls", "a/#/b"}, code: 2, stderr: "weir: filter \"a/#/b\": # must be the last level, alone\n"},
+		{args: []string{"topics", "ls", "--tenant", "A"}, code: 2, stderr: "weir: --tenant: \"A\" is not a tenant's name\n"},
+		{args: []string{"topics", "show", "a"}, code: 2, stderr: "weir: weir topics show needs a tenant and a topic, and nothing else; --help says more\n"},
+		{args: []string{"topics", "purge", "a", "b"}, code: 1, stderr: "weir: nothing was deleted: there is no terminal to ask on, and no --yes\n"},
+		{args: []string{"topics", "ls"}, environment: map[string]string{"WEIR_PORT": "1"}, code: 2, stderr: "weir: WEIR_PORT: there is no such variable\n"},
+		{args: []string{"topics", "ls"}, environment: map[string]string{"WEIR_NATS_ADDR": "off"}, code: 2, stderr: "weir: WEIR_NATS_ADDR: is off"},
+		{
+			args: []string{"topics", "ls"}, environment: map[string]string{"WEIR_NATS_ADDR": "127.0.0.1:1"}, code: 1,
+			stderr: "weir: no running Weir at 127.0.0.1:1 (WEIR_NATS_ADDR); for a NATS system of its own set WEIR_NATS_URL\n",
+		},
+		{
+			args: []string{"topics", "ls"}, environment: map[string]string{"WEIR_NATS_URL": "nats://u:secret@127.0.0.1:1"}, code: 1,
+			stderr: "weir: NATS at WEIR_NATS_URL: no NATS server answers\n",
+		},
 		{environment: map[string]string{"WEIR_PORT": "1"}, code: 2, stderr: "weir: WEIR_PORT: there is no such variable\n"},
 		{environment: map[string]string{"WEIR_SYNC": "x"}, code: 2, stderr: "weir: WEIR_SYNC: "},
 		{environment: map[string]string{"WEIR_DATA_DIR": "/dev/null/data"}, code: 2, stderr: "weir: WEIR_DATA_DIR: "},
@@ -44,11 +67,14 @@ func TestExitCodes(t *testing.T) {
 				t.Setenv(name, value)
 			}
 			var stdout, stderr bytes.Buffer
-			if code := run(x.args, &stdout, &stderr); code != x.code {
+			if code := run(x.args, strings.NewReader(""), &stdout, &stderr); code != x.code {
 				t.Errorf("exit code %d, want %d", code, x.code)
 			}
 			if !strings.Contains(stdout.String(), x.stdout) || !strings.Contains(stderr.String(), x.stderr) {
 				t.Errorf("said %q and %q, want %q and %q", stdout.String(), stderr.String(), x.stdout, x.stderr)
+			}
+			if x.code != 0 && len(x.args) > 0 && strings.Count(stderr.String(), "\n") != 1 {
+				t.Errorf("%q is not one line", stderr.String())
 			}
 		})
 	}

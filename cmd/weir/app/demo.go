@@ -50,7 +50,7 @@ func (a *App) welcome() {
 	if !a.demo || a.addresses.MQTT == "" {
 		return
 	}
-	host, port := reachable(a.addresses.MQTT)
+	host, port := Reachable(a.addresses.MQTT)
 	const text = `Weir is running. Tenant demo, users device and service, password demo. In two other terminals:
   mosquitto_sub -h %[1]s -p %[2]s -u demo/service -P demo -q 1 -t sensors/room1 -v
   mosquitto_pub -h %[1]s -p %[2]s -u demo/device -P demo -q 1 -t sensors/room1 -m 21.5
@@ -60,13 +60,13 @@ Ctrl-C stops it. What is stored stays in %[3]s.
 	_, _ = fmt.Fprintf(a.stdout, text, host, port, a.config.DataDir)
 }
 
-// reachable is where a client on this machine finds a listener: one on all interfaces is on the loopback one, too.
-func reachable(address string) (host, port string) {
+// Reachable is where a client on this machine finds a listener: one on all interfaces is on the loopback one, too.
+func Reachable(address string) (host, port string) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return address, ""
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
 	return host, port

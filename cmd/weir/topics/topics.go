@@ -1,0 +1,82 @@
+// Package topics is the operator's look at what is stored: the subcommands weir topics ls, show and purge.
+package topics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirmq/weir/cmd/weir/app"
+	"github.com/weirmq/weir/jetstream"
+	"github.com/weirmq/weir/tenant"
+)
+
+// Command is weir topics with its subcommands.
+func Command() *cobra.Command {
+	c := &cobra.Command{
+		Use:                   "topics",
+		DisableFlagsInUseLine: true,
+		Short:                 "Show what is stored of the topics, and who holds it",
+		Long: `Show what is stored of the topics of all tenants, whoever holds it, and delete it.
+
+What is stored is asked of JetStream itself: at WEIR_NATS_URL (and WEIR_NATS_CREDS), or else of the Weir that runs on
+WEIR_DATA_DIR and serves native NATS clients on WEIR_NATS_ADDR. Its data directory holds the credential, so it takes
+the user that Weir runs as.`,
+		Args: NoOtherSubcommand,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(lsCommand(), showCommand(), purgeCommand())
+	return c
+}
+
+// NoOtherSubcommand refuses arguments of a command that takes none but its subcommands.
+func NoOtherSubcommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("unknown subcommand %q; %s --help lists what there is", args[0], c.CommandPath())
+}
+
+// oneTopic refuses anything but a tenant and a topic.
+func oneTopic(c *cobra.Command, args []string) error {
+	if len(args) != 2 {
+		return fmt.Errorf("%s needs a tenant and a topic, and nothing else; --help says more", c.CommandPath())
+	}
+	return nil
+}
+
+// inspect calls f with what the environment says where to look.
+func inspect(ctx context.Context, f func(*jetstream.Inspector) error) error {
+	config, err := app.LoadConfig()
+	if err != nil {
+		return err
+	}
+	i, err := open(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer i.Close()
+	return f(i)
+}
+
+// find returns one topic.
+func find(ctx context.Context, i *jetstream.Inspector, name, topic string) (jetstream.StoredTopic, error) {
+	t, err := i.Topic(ctx, name, topic)
+	return t, explain(i, name, topic, err)
+}
+
+// explain says what is missing where JetStream has nothing of a topic.
+func explain(i *jetstream.Inspector, name, topic string, err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrNoTenant):
+		return fmt.Errorf("there is no tenant %q", name)
+	case !errors.Is(err, jetstream.ErrNoTopic):
+		return err
+	}
+	if p, ok := i.Policy(name, topic); ok && p.Stream != tenant.StreamDedicated {
+		return fmt.Errorf("tenant %s has no stream of topic %q: the rule %q makes it %s", name, topic, p.Filter, p.Stream)
+	}
+	return fmt.Errorf("tenant %s has no stored topic %q", name, topic)
+}
