@@ -158,7 +158,8 @@ func TestInspectTopics(t *testing.T) {
 	l := openLog(t, store)
 	for n := range topics {
 		for _, name := range []string{"acme", "left"} {
-			config := l.dedicatedStream(fmt.Sprintf("t/%03d", n), 1, store.limitsOf("acme"))
+			topic := fmt.Sprintf("t/%03d", n)
+			config := l.dedicatedStream(topic, 1, l.policyOf(topic))
 			config.Name = message.StreamName(name, config.Metadata[metaTopic], 1)
 			config.Subjects = []string{message.Subject(name, config.Metadata[metaTopic])}
 			config.Metadata[metaTenant] = name
