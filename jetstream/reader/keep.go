@@ -29,6 +29,9 @@ const (
 // silence is how long a consumer may say nothing: two heartbeats, and time for the second to arrive.
 const silence = 2*heartbeat + heartbeat/5
 
+// listenEvery is how often that is looked at, so that it is noticed within 15 s.
+const listenEvery = 2 * time.Second
+
 // Requests to the server, and the waits between failed ones.
 const (
 	requestTimeout = 5 * time.Second
@@ -41,7 +44,7 @@ func (r *Reader) keep() {
 	acks := time.NewTimer(ackDelay)
 	acks.Stop()
 	defer acks.Stop()
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(listenEvery)
 	defer beat.Stop()
 	defer r.patience.Stop()
 	defer r.lock(r.giveBack)
