@@ -70,7 +70,10 @@ type Config struct {
 	Filter    string // subject within the stream; empty: all of it
 	Start     Start
 	From      uint64 // first stream sequence, for StartSequence
-	Size      int    // bytes of a message, as far as that is known beforehand; 0: it is not
+	// Adopt says that another has made the consumer, with Prepare, for this reader: it is taken over with all that it holds.
+	// Where it is gone, it is made again. Start is StartAll then.
+	Adopt bool
+	Size  int // bytes of a message, as far as that is known beforehand; 0: it is not
 	// Pace is shared by the readers of Conn. Nil: each starts over when it has to, however many others do.
 	Pace *Pace
 	// Decode turns what lies in the stream into a message that keeps nothing of m; Stored is filled in by the reader. One that it
@@ -92,6 +95,9 @@ type Attached interface {
 	Discard(after uint64)
 	// Resume delivers again what Deliver had no room for, or what was discarded.
 	Resume()
+	// Adopted tells that the consumer was made by another before the reader was opened: what was stored since then is
+	// delivered too.
+	Adopted() bool
 	// Close stops the deliveries and deletes the consumer; after it returns the sink is not called any more. It must
 	// not be called from the sink.
 	Close(ctx context.Context) error
@@ -137,6 +143,9 @@ type Reader struct {
 
 var _ Attached = (*Reader)(nil)
 
+// Adopted tells that the consumer was made by another before the reader was opened.
+func (r *Reader) Adopted() bool { return r.cfg.Adopt }
+
 // Open makes the consumer and returns when it exists. The sink may be called before that.
 func Open(ctx context.Context, cfg Config, sink Sink) (*Reader, error) {
 	r := &Reader{
@@ -153,7 +162,9 @@ func Open(ctx context.Context, cfg Config, sink Sink) (*Reader, error) {
 	if err := r.connect(ctx); err != nil {
 		r.patience.Stop()
 		r.lock(r.giveBack)
-		r.abandon(ctx, err)
+		if !cfg.Adopt {
+			r.abandon(ctx, err)
+		}
 		r.unsubscribe()
 		return nil, err
 	}
@@ -173,14 +184,15 @@ func (r *Reader) connect(ctx context.Context) (err error) {
 	policy := map[Start]natsjs.DeliverPolicy{
 		StartNew: natsjs.DeliverNewPolicy, StartSequence: natsjs.DeliverByStartSequencePolicy, StartAll: natsjs.DeliverAllPolicy,
 	}[r.cfg.Start]
-	info, err := r.create(ctx, r.cfg.Stream, r.cfg.Durable, policy, r.cfg.From, false)
+	info, err := r.create(ctx, r.cfg.Stream, r.cfg.Durable, policy, r.cfg.From, r.cfg.Adopt)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.expect(info.NumPending + info.Delivered.Consumer)
-	// The consumer starts right after its ack floor, and nothing can have been acknowledged before the sink knew.
+	// The consumer starts right after its ack floor, and nothing can have been acknowledged before the sink knew. What an
+	// earlier reader that was not opened may have been sent comes again, after a reset by the gap or the heartbeat.
 	r.origin = info.AckFloor.Stream
 	r.high = max(r.high, r.origin)
 	return nil
@@ -205,27 +217,15 @@ func (r *Reader) subscribe(ctx context.Context, stream string) (err error) {
 	return r.cfg.Conn.Flush(ctx, epoch)
 }
 
-// create makes the consumer, with as many replicas as the stream has: the server takes no other number. The name is this
-// bridge's own, so one that is there with other settings is a remnant, unless it is kept: then it is this reader's own, made
-// in an attempt that failed later, and holds what has come since.
+// create makes the consumer. The name is this bridge's own, so one that is there with other settings is a remnant, unless
+// it is kept: then it is this reader's own, made for it or in an attempt that failed later, and holds what has come since.
 func (r *Reader) create(
 	ctx context.Context, stream, durable string, policy natsjs.DeliverPolicy, from uint64, keep bool,
 ) (*natsjs.ConsumerInfo, error) {
 	r.mu.Lock()
 	window := r.window
 	r.mu.Unlock()
-	cfg := natsjs.ConsumerConfig{
-		Durable:           durable,
-		DeliverSubject:    r.cfg.Deliver,
-		DeliverPolicy:     policy,
-		AckPolicy:         natsjs.AckExplicitPolicy,
-		AckWait:           ackWait,
-		MaxDeliver:        -1,
-		FilterSubject:     r.cfg.Filter,
-		MaxAckPending:     window,
-		IdleHeartbeat:     heartbeat,
-		InactiveThreshold: inactiveThreshold,
-	}
+	cfg := r.cfg.consumer(durable, policy, window)
 	if policy == natsjs.DeliverByStartSequencePolicy {
 		cfg.OptStartSeq = max(from, 1)
 	}

@@ -1,0 +1,51 @@
+package reader
+
+import (
+	"context"
+	"errors"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrTaken is the answer of Prepare where a consumer of that name delivers to somebody already.
+var ErrTaken = errors.New("reader: the consumer is there and delivers elsewhere")
+
+// Prepare makes the consumer of a reader that is to be opened later, by another bridge, with Adopt and the same Stream, Durable
+// and Deliver. It holds every message from then on, those kept so far included. One that is there already is left as it is. Of cfg only
+// these, JetStream and Filter count.
+func Prepare(ctx context.Context, cfg Config) error {
+	_, err := cfg.JetStream.CreatePushConsumer(ctx, cfg.Stream, cfg.consumer(cfg.Durable, natsjs.DeliverAllPolicy, newFlow(0).window))
+	if !errors.Is(err, natsjs.ErrConsumerExists) {
+		return err
+	}
+	// Of a release with other settings, or not for a reader to come.
+	c, err := cfg.JetStream.PushConsumer(ctx, cfg.Stream, cfg.Durable)
+	if err == nil && c.CachedInfo().Config.DeliverSubject != cfg.Deliver {
+		err = ErrTaken
+	}
+	return err
+}
+
+// consumer is the configuration of a reader's consumer, but for where it starts in the stream. It has as many replicas as the stream: the
+// server takes no other number.
+func (cfg *Config) consumer(durable string, policy natsjs.DeliverPolicy, window int) natsjs.ConsumerConfig {
+	return natsjs.ConsumerConfig{
+		Durable:           durable,
+		DeliverSubject:    cfg.Deliver,
+		DeliverPolicy:     policy,
+		AckPolicy:         natsjs.AckExplicitPolicy,
+		AckWait:           ackWait,
+		MaxDeliver:        -1,
+		FilterSubject:     cfg.Filter,
+		MaxAckPending:     window,
+		IdleHeartbeat:     heartbeat,
+		InactiveThreshold: inactiveThreshold,
+	}
+}
+
+// Consumer names the consumer that the reader has now, and its stream; ok is false while it is being made again.
+func (r *Reader) Consumer() (stream, durable string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stream, r.durable, !r.adrift && !r.lost && !r.mending
+}
