@@ -36,7 +36,8 @@ func (a *attachment) Close(ctx context.Context) error {
 
 // Attach opens a consumer on the topic's stream (creating the topic where needed) that starts after the
 // newest message, or at sequence from where that is not 0, and returns once the consumer exists: every message
-// stored from then on is delivered.
+// stored from then on is delivered. Where the topic's creator has made a consumer for this bridge, it is adopted: then the reader
+// says Adopted, and what was stored before the call is delivered too.
 // name tells apart the consumers that one bridge has on one stream; "" is the shared one. The previous one of that name must
 // be closed or closing.
 func (l *Log) Attach(ctx context.Context, topic, name string, from uint64, sink reader.Sink) (Reader, error) {
@@ -61,12 +62,18 @@ func (l *Log) attach(ctx context.Context, topic, name string, from uint64, sink 
 			return nil, err
 		}
 		t.touch()
-		stream := t.stream()
+		stream, generation, adopt := t.offered()
+		if adopt = adopt && name == "" && from == 0; !adopt {
+			stream = t.stream()
+		}
 		if stream == "" {
 			continue
 		}
 		config := l.readerConfig(t.shard, stream, name)
 		config.Reattach = func(ctx context.Context) (string, error) { return l.reattach(ctx, topic) }
+		if adopt {
+			config.Adopt, config.Start, config.Deliver = true, reader.StartAll, adoptedDeliver(l.store.config.Bridge, stream)
+		}
 		err := l.startAt(ctx, &config, from)
 		var r *reader.Reader
 		if err == nil {
@@ -77,6 +84,11 @@ func (l *Log) attach(ctx context.Context, topic, name string, from uint64, sink 
 		}
 		if err != nil {
 			return nil, err
+		}
+		if adopt {
+			// It has been there since before the topic was live: nobody removes that as unused.
+			t.take(generation)
+			return r, nil
 		}
 		held, err := l.holds(ctx, topic, stream)
 		if err == nil && held {
@@ -203,16 +215,36 @@ func (d *decoder) decode(m *wire.Msg) (*message.Message, error) {
 	return decoded, nil
 }
 
+// tryReserve returns the attachment of that name that is open, or being opened, if there is one.
+func (l *Log) tryReserve(key attachmentKey) (own, other *attachment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if other = l.attachments[key]; other != nil {
+		return nil, other
+	}
+	own = &attachment{log: l, key: key, closed: make(chan struct{})}
+	l.attachments[key] = own
+	return own, nil
+}
+
+// attached reports whether a topic's shared reader is open, or being opened.
+func (l *Log) attached(topic string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.attachments[attachmentKey{stream: topic}] != nil
+}
+
+// readerOf returns the reader of an attachment, nil where it is not open yet.
+func (l *Log) readerOf(a *attachment) *reader.Reader {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return a.Reader
+}
+
 // reserve waits until no other reader of that name is open.
 func (l *Log) reserve(ctx context.Context, key attachmentKey) (*attachment, error) {
-	a := &attachment{log: l, key: key, closed: make(chan struct{})}
 	for {
-		l.mu.Lock()
-		other := l.attachments[key]
-		if other == nil {
-			l.attachments[key] = a
-		}
-		l.mu.Unlock()
+		a, other := l.tryReserve(key)
 		if other == nil {
 			return a, nil
 		}

@@ -23,7 +23,7 @@ type idleness struct {
 	since    time.Time // when it was first seen so, without consumers and messages; zero: it was not
 }
 
-// clean removes unused topics until the store is closed. Every bridge does, at its own times, so that they do not
+// clean removes unused topics until the store is closed. One that a watcher is attached to has a consumer, and so is in use. Every bridge does, at its own times, so that they do not
 // meet at each topic.
 func (l *Log) clean() {
 	idle := l.store.config.TopicIdle
@@ -33,6 +33,9 @@ func (l *Log) clean() {
 		case <-time.After(pause):
 		case <-l.store.ctx.Done():
 			return
+		}
+		if err := l.deleteAllParked(l.store.ctx, parkedAge); err != nil && l.store.ctx.Err() == nil {
+			l.log.Info("streams that were never opened not cleaned up", zap.Error(err))
 		}
 		for _, t := range l.register.all() {
 			if l.store.ctx.Err() != nil {
@@ -143,7 +146,11 @@ func (l *Log) isIdle(ctx context.Context, t *Topic, e topicEntry, idle time.Dura
 		for range names.Name() {
 			used = true
 		}
-		if err := names.Err(); err != nil && !errors.Is(err, natsjs.ErrEndOfData) {
+		err := names.Err()
+		if errors.Is(err, natsjs.ErrStreamNotFound) {
+			return 0, true, nil // somebody else has just removed it
+		}
+		if err != nil && !errors.Is(err, natsjs.ErrEndOfData) {
 			return 0, false, err
 		}
 	}

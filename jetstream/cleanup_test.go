@@ -72,8 +72,8 @@ func TestIdleTopicGoesByItself(t *testing.T) {
 // A thousand times a topic is being removed at the moment when a subscriber and publishers come back. What is published
 // after Attach returned is delivered, and every publish is stored.
 func TestCleanupRace(t *testing.T) {
-	srv := newServer(t, nil)
-	a, b := openLog(t, newStore(t, srv, nil)), openLog(t, newStore(t, srv, nil))
+	srv := newServerProcess(t)
+	a, b := openLog(t, newStoreAt(t, srv, nil)), openLog(t, newStoreAt(t, srv, nil))
 	rounds, lanes := 1000, 4
 	if testing.Short() {
 		rounds = 100

@@ -7,9 +7,12 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
 )
@@ -121,4 +124,74 @@ func TestThreeReplicas(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// The creator's server, the publisher's and the subscriber's are three, and each may be behind the others.
+func TestThreeReplicasWildcards(t *testing.T) {
+	const lanes, rounds = 2, 12
+	servers := newCluster(t)
+	limits := func(q *tenant.Quotas) { q.BacklogBytes = 1 << 20 }
+	a, b := clusterLog(t, servers[0], limits), clusterLog(t, servers[1], limits)
+	w := watch(b)
+	var wg sync.WaitGroup
+	for lane := range lanes {
+		wg.Go(func() {
+			for round := range rounds {
+				race := wildcardRace{
+					w: w, creator: a, spread: 300 * time.Millisecond,
+					topic: fmt.Sprintf("race/%d/%d/x", lane, round), filter: fmt.Sprintf("race/%d/%d/#", lane, round),
+				}
+				if own, err := race.stay(); err != nil {
+					t.Errorf("lane %d round %d, attached by itself %v: %v", lane, round, own, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := w.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Rules reach streams with three replicas as they do others: a ring, which discards, then a log, which refuses, then a backlog again, which
+// keeps what the subscriber waits for.
+func TestRulesOnThreeReplicas(t *testing.T) {
+	servers := newCluster(t)
+	small := func(q *tenant.Quotas) { q.BacklogBytes = 1 << 20 }
+	logs := []*Log{clusterLog(t, servers[0], small), clusterLog(t, servers[1], small)}
+	a, b := logs[0], logs[1]
+	rule := func(change func(*tenant.Rule)) tenant.Rule {
+		return dedicated(func(r *tenant.Rule) {
+			r.BacklogBytes = 1 << 20
+			change(r)
+		})
+	}
+	enforce(t, logs, rule(func(r *tenant.Rule) { r.WhenFull, r.BacklogMessages = tenant.WhenFullDiscardOldest, 5 }))
+	s, r := attach(t, a, "t/x", "")
+	var unacknowledged []reader.Delivery
+	for i := range 8 {
+		unacknowledged = append(unacknowledged, storeNext(t, logs[i%2], "t/x", i, s))
+	}
+	wantHeld(t, b, "t/x", 3, 8)
+	enforce(t, logs, rule(func(r *tenant.Rule) { r.Keep, r.BacklogMessages = tenant.KeepUntilExpired, 6 }))
+	last := storeNext(t, b, "t/x", 8, s)
+	wantRefused(t, publishTo(t, a, "t/x", numbered(9)), reason.BacklogFull, `backlog_messages of the rule "t/#"`)
+	for _, d := range unacknowledged[:7] {
+		r.Ack(d)
+	}
+	enforce(t, logs, rule(func(*tenant.Rule) {}))
+	awaitStream(t, b, "t/x", "consumed", func(state natsjs.StreamState) bool { return state.Msgs == 2 })
+	wantHeld(t, b, "t/x", 7, 9)
+	r.Ack(unacknowledged[7])
+	r.Ack(last)
+	awaitStream(t, b, "t/x", "consumed", isEmpty)
+	closeReader(t, r)
+	ctx := ctxOf(t)
+	for removed := false; !removed; { // the stream's leader may hear late that the consumer is gone
+		var err error
+		if removed, err = b.RemoveIfUnused(ctx, "t/x"); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

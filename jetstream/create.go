@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,6 +34,11 @@ func (l *Log) create(ctx context.Context, t *Topic, e topicEntry) error {
 			return storageQuota(limits.StorageBytes)
 		}
 	}
+	if e.Live && e.Value.State == creating {
+		if err := l.deleteParked(ctx, t.name, e.Sequence); err != nil {
+			return err
+		}
+	}
 	mine, err := l.register.write(ctx, rec, e)
 	if err != nil {
 		return err
@@ -49,7 +55,7 @@ func (l *Log) create(ctx context.Context, t *Topic, e topicEntry) error {
 			return nil
 		}
 	}
-	if conflict(err) {
+	if conflict(err) || errors.Is(err, errChanged) {
 		return err
 	}
 	refused := refusal(err, bounded(policy.BacklogBytes))
@@ -72,15 +78,7 @@ func (l *Log) build(ctx context.Context, t *Topic, mine topicEntry, rec *topicRe
 	if err := l.takePresence(ctx, rec, limits.Topics); err != nil {
 		return err
 	}
-	config := l.dedicatedStream(t.name, rec.Generation, policy)
-	_, err := l.link.js.CreateStream(ctx, config)
-	switch {
-	case hasCode(err, codeSubjectOverlap, natsjs.JSErrCodeStreamNameInUse):
-		return l.adopt(ctx, t, rec, policy)
-	case err != nil:
-		return err
-	}
-	return nil
+	return l.makeStream(ctx, t, rec, l.dedicatedStream(t.name, rec.Generation, policy))
 }
 
 // takePresence stores the message that counts for the topic quota. One that is there already was left by whoever began with
@@ -117,8 +115,8 @@ type presence struct {
 }
 
 // adopt takes over the stream that holds the topic's subject already: a bridge died, or the register was lost, after it
-// had been made. It must be the topic's own.
-func (l *Log) adopt(ctx context.Context, t *Topic, rec *topicRecord, policy tenant.Policy) error {
+// had been made. It must be the topic's own. want is what it ought to be.
+func (l *Log) adopt(ctx context.Context, t *Topic, rec *topicRecord, want natsjs.StreamConfig) error {
 	name, err := l.link.js.StreamNameBySubject(ctx, t.subject)
 	if err != nil {
 		return err
@@ -135,7 +133,7 @@ func (l *Log) adopt(ctx context.Context, t *Topic, rec *topicRecord, policy tena
 		return reason.New(reason.InternalError, fmt.Sprintf("stream %s holds the subject of the topic and is not the topic's", name))
 	}
 	rec.Generation = generation
-	_, err = l.link.js.UpdateStream(ctx, updated(config, l.dedicatedStream(t.name, generation, policy)))
+	_, err = l.link.js.UpdateStream(ctx, updated(config, want))
 	return err
 }
 
@@ -146,9 +144,11 @@ func (l *Log) giveUp(ctx context.Context, mine topicEntry, rec topicRecord, refu
 	entry := mine
 	var err error
 	if rec.Presence != 0 {
-		entry, err = l.register.write(ctx, rec.with(deleting), mine)
-	}
-	if err == nil {
+		// There may be a stream as well.
+		if entry, err = l.register.write(ctx, rec.with(deleting), mine); err == nil {
+			err = l.finishRemoval(ctx, entry)
+		}
+	} else {
 		err = l.release(ctx, entry, rec)
 	}
 	if err != nil {

@@ -33,22 +33,59 @@ func (s *Store) cleanUpAfter(ctx context.Context, bridge string) error {
 	return errors.Join(errs...)
 }
 
-// cleanUpAfter reports the first consumer that could not be deleted, and deletes all others.
+// cleanUpAfter reports the first consumer that could not be deleted, and deletes all others. The filters go first, and what is
+// being created then is waited for: its creator may have seen them.
 func (l *Log) cleanUpAfter(ctx context.Context, bridge string) error {
+	err := l.register.settle(ctx)
+	if err == nil {
+		err = l.filters.endOf(ctx, bridge)
+	}
+	if err == nil {
+		err = l.register.settle(ctx)
+	}
+	if err != nil {
+		return err
+	}
 	released := l.sessions.releaseOf(ctx, bridge)
 	var g errgroup.Group
 	g.SetLimit(cleanUpWidth)
 	g.Go(func() error { return l.deleteConsumers(ctx, l.names.errors, bridge) })
 	for _, t := range l.register.all() {
-		e, _, _ := t.look()
-		if e.Live && e.Value.Generation != 0 {
-			g.Go(func() error {
-				return l.deleteConsumers(ctx, message.StreamName(l.tenant, t.name, e.Value.Generation), bridge)
-			})
-		}
+		g.Go(func() error {
+			if _, err := l.there(ctx, t); err != nil {
+				return err
+			}
+			e, _, _ := t.look()
+			if !e.Live {
+				return nil
+			}
+			return l.deleteConsumers(ctx, message.StreamName(l.tenant, t.name, generation(e)), bridge)
+		})
 	}
 	l.limitsChanged() // the dead bridge may not have come to bring its last topics to them
 	return errors.Join(released, g.Wait())
+}
+
+// leaveAll ends the filters of this bridge and deletes the consumers that were made for it and that nobody has adopted.
+func (l *Log) leaveAll(ctx context.Context) error {
+	bridge := l.store.config.Bridge
+	if !l.filters.has(bridge) {
+		return nil
+	}
+	if err := l.filters.endOf(ctx, bridge); err != nil {
+		return err
+	}
+	var unwanted []*Topic
+	for _, t := range l.register.all() {
+		if _, err := l.there(ctx, t); err != nil {
+			return err
+		}
+		if _, _, ok := t.offered(); ok {
+			unwanted = append(unwanted, t)
+		}
+	}
+	l.discardAll(ctx, unwanted, cleanUpWidth)
+	return nil
 }
 
 func (l *Log) deleteConsumers(ctx context.Context, stream, bridge string) error {

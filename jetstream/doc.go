@@ -20,9 +20,20 @@
 // is followed by whoever needs the topic next. The generation of a topic is the sequence of its creating entry in the
 // register; it is part of the stream's name, so what one generation's bridge does late cannot touch the next.
 //
+// # Filters
+//
+// A subscriber with wildcards gets the messages of topics that do not exist yet. Its bridge writes the filter to the register, waits
+// for its own position, and attaches to every topic there that matches; one that is being created it waits for. Whoever creates a
+// topic writes that, waits likewise, and then makes the consumer of every bridge with a filter that matches, before anybody can
+// publish: the stream is parked on a subject of its own until then. As both writes have one order, one side always sees the other.
+// The live entry of the topic says for whom there is a consumer. That bridge adopts it, under a name and a deliver
+// subject that both can tell, or deletes it where nobody wants the topic any more. A consumer is made only for
+// a bridge whose lease lives; when it ends, its filters go first, then what is being created is waited for, then its consumers go.
+//
 // # Goroutines
 //
-// A Store runs one for its lease, three per tenant (for the topics that are not used any more, for streams with old
-// limits, and for presence events), one for each topic that is being made, and those of the followed streams and of the
+// A Store runs one for its lease, seven per tenant (for the topics that are not used any more, for streams with old
+// limits, for claims that nobody has, for presence events, for the own filters, for the topics that are created for them, and for
+// consumers that nobody wants), one for each topic that is being made, and those of the followed streams and of the
 // publishers. Close waits for all of them.
 package jetstream

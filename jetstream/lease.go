@@ -160,6 +160,28 @@ func (l *lease) alive(bridge string) bool {
 	return n != nil && !n.isOver()
 }
 
+// isKnown reports whether a bridge has a lease, or had one after which somebody has yet to clean up.
+func (l *lease) isKnown(bridge string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bridge == l.store.config.Bridge || l.others[bridge] != nil
+}
+
+// lives is alive for a bridge of which this one has learned elsewhere, and which it need not have seen here yet: then it asks the
+// leader how far the leases have come.
+func (l *lease) lives(ctx context.Context, bridge string) (bool, error) {
+	if !l.isKnown(bridge) {
+		stream, err := l.control.js.Stream(ctx, leaseStream)
+		if err != nil {
+			return false, err
+		}
+		if err := l.copy.Wait(ctx, stream.CachedInfo().State.LastSeq); err != nil {
+			return false, err
+		}
+	}
+	return l.alive(bridge), nil
+}
+
 var closedChannel = func() chan struct{} {
 	c := make(chan struct{})
 	close(c)
@@ -279,6 +301,10 @@ func (l *lease) renew() bool {
 	if err == nil {
 		if l.sequence == 0 {
 			l.store.config.Log.Info("lease taken")
+			// Where it was lost before, nobody has attached this bridge to what was created meanwhile.
+			for _, log := range l.store.open() {
+				log.filters.restoreAll()
+			}
 		}
 		l.renewedNow(sequence)
 		l.hold(true)

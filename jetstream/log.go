@@ -25,6 +25,8 @@ type Log struct {
 	log       *zap.Logger
 	register  *register
 	sessions  *sessions
+	filters   *filters
+	adoption  *adoption
 	creations chan struct{} // slots
 	relimit   chan struct{} // wakes the goroutine that brings streams to the limits; never closed
 	events    chan event    // to be written; never closed
@@ -55,7 +57,9 @@ func (s *Store) newLog(ctx context.Context, name string) (_ *Log, err error) {
 		events:      make(chan event, maxEvents),
 		terms:       s.termsOf(name),
 		attachments: make(map[attachmentKey]*attachment),
+		adoption:    newAdoption(),
 	}
+	l.filters = newFilters(l)
 	if !s.config.Shared {
 		if l.link, err = s.dial(name, s.config.Shards); err != nil {
 			return nil, err
@@ -95,7 +99,7 @@ func (l *Log) start(ctx context.Context) error {
 	if err := l.listen(); err != nil {
 		return err
 	}
-	for _, f := range []func(){l.clean, l.keepLimits, l.sessions.reconcile, l.tell} {
+	for _, f := range []func(){l.clean, l.keepLimits, l.sessions.reconcile, l.tell, l.keepFilters, l.tellCreated, l.discardConsumers} {
 		if !l.store.spawn(f) {
 			return errStopping
 		}
@@ -133,7 +137,7 @@ func (l *Log) close(ctx context.Context) error {
 		errs = append(errs, a.Close(ctx))
 	}
 	l.sessions.releaseAll(ctx)
-	errs = append(errs, l.stop(ctx))
+	errs = append(errs, l.leaveAll(ctx), l.stop(ctx))
 	return errors.Join(errs...)
 }
 

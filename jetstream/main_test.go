@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -22,7 +23,12 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		os.Exit(child(dir))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func newServer(t *testing.T, change func(*server.Options)) *server.Server {
 	t.Helper()
@@ -55,10 +61,15 @@ func startServer(t *testing.T, dir string, port int, change func(*server.Options
 
 func newStore(t *testing.T, s *server.Server, change func(*Config)) *Store {
 	t.Helper()
+	return newStoreAt(t, s.ClientURL(), change)
+}
+
+func newStoreAt(t *testing.T, url string, change func(*Config)) *Store {
+	t.Helper()
 	registry := prometheus.NewRegistry()
 	config := Config{
 		Bridge:    nuid.Next(),
-		Options:   External(s.ClientURL(), ""),
+		Options:   External(url, ""),
 		Shared:    true,
 		Log:       zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel)),
 		Metrics:   NewMetrics(registry),

@@ -31,6 +31,10 @@ func (n names) topicSubject(topic string) string {
 	return n.subject("register.topic." + message.Hash(topic))
 }
 
+func (n names) filterSubject(bridge, filter string) string {
+	return n.subject("register.filter." + bridge + "." + message.Hash(filter))
+}
+
 func (n names) presenceSubject(topic string) string {
 	return n.subject("topics." + message.Hash(topic))
 }

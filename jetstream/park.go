@@ -22,7 +22,7 @@ func (l *Log) park(ctx context.Context, name string) error {
 		return err
 	}
 	config := stream.CachedInfo().Config
-	config.Subjects = []string{drainPrefix + name}
+	config.Subjects = parked(name)
 	config.MaxMsgSize = unlimitedInteger // of the message that seals
 	_, err = l.link.js.UpdateStream(ctx, config)
 	return err

@@ -45,14 +45,16 @@ func TestRemovalTakesNoMessageOfALog(t *testing.T) {
 	var wg sync.WaitGroup
 	for lane := range lanes {
 		wg.Go(func() {
+			takes := 100 * time.Millisecond // a removal, as far as this lane knows
 			for round := range rounds / lanes {
-				removed, err := removeWhilePublishing(fmt.Sprint("t/", lane, "/", round), logs[round%2], logs[round/2%2])
+				took, err := removeWhilePublishing(fmt.Sprint("t/", lane, "/", round), rand.N(takes*3/2), logs[round%2], logs[round/2%2])
 				if err != nil {
 					t.Errorf("lane %d, round %d: %v", lane, round, err)
 					return
 				}
 				mu.Lock()
-				if removed {
+				if took > 0 {
+					takes = took
 					removals++
 				} else {
 					inUse++
@@ -68,44 +70,48 @@ func TestRemovalTakesNoMessageOfALog(t *testing.T) {
 	t.Logf("%d removed, %d in use", removals, inUse)
 }
 
-func removeWhilePublishing(topic string, publishing, removing *Log) (removed bool, err error) {
+// removeWhilePublishing returns how long the removal of a topic took; 0: it was in use.
+func removeWhilePublishing(topic string, delay time.Duration, publishing, removing *Log) (took time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	top, err := publishing.Topic(ctx, topic)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	delay := rand.N(25 * time.Millisecond)
 	result := make(answers, 1)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		<-time.After(delay)
 		top.Publish(textMessage(topic, "kept"), result, 0)
 	})
-	removed, err = removing.RemoveIfUnused(ctx, topic)
+	begin := time.Now()
+	removed, err := removing.RemoveIfUnused(ctx, topic)
+	if removed {
+		took = time.Since(begin)
+	}
 	wg.Wait()
 	if err != nil {
-		return removed, err
+		return took, err
 	}
 	select {
 	case r := <-result:
 		if r.Outcome != publisher.Stored {
-			return removed, fmt.Errorf("publish: %v", r)
+			return took, fmt.Errorf("publish: %v", r)
 		}
 	case <-ctx.Done():
-		return removed, errors.New("no answer to a publish")
+		return took, errors.New("no answer to a publish")
 	}
 	if _, err := publishing.Topic(ctx, topic); err != nil {
-		return removed, err
+		return took, err
 	}
 	stream, err := publishing.link.js.Stream(ctx, publishing.register.topic(topic).stream())
 	if err != nil {
-		return removed, err
+		return took, err
 	}
 	if _, err := stream.GetLastMsgForSubject(ctx, top.subject); err != nil {
-		return removed, fmt.Errorf("the message: %w", err)
+		return took, fmt.Errorf("the message: %w", err)
 	}
-	return removed, nil
+	return took, nil
 }
 
 // A bridge that dies while it removes a topic leaves a stream without its subject. Whoever needs the topic puts that right.

@@ -27,6 +27,7 @@ type records[T any] struct {
 	control  control
 	copy     *follow.Copy[T]
 	position string // subject of this bridge's own position
+	settling settling
 }
 
 // set replaces an entry that nobody else has replaced in the meantime, else the error is a conflict. It returns the new
@@ -43,8 +44,13 @@ func (r *records[T]) set(ctx context.Context, subject string, record any, expect
 	return sequence, r.copy.Wait(ctx, sequence)
 }
 
-// settle returns once the local copy has everything that was in the stream when settle was called.
+// settle returns once the local copy has everything that was in the stream when settle was called. Those who wait at the same
+// time share one position.
 func (r *records[T]) settle(ctx context.Context) error {
+	return r.settling.share(ctx, r.settleAlone)
+}
+
+func (r *records[T]) settleAlone(ctx context.Context) error {
 	sequence, err := publish(ctx, r.control, r.position, positionRecord{Version: recordVersion}, positionTTL)
 	if err != nil {
 		return err

@@ -3,12 +3,14 @@ package jetstream
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
+	"github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/jetstream/follow"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
@@ -48,6 +50,8 @@ type topicRecord struct {
 	TTL      time.Duration   `json:"ttl_ns"`
 	WhenFull tenant.WhenFull `json:"when_full,omitempty"` // absent: reject
 	Keep     tenant.Keep     `json:"keep,omitempty"`      // absent: until_consumed
+	// Attached are the bridges for whose filters the creator of the stream has made consumers; from live on.
+	Attached []string `json:"attached,omitempty"`
 	// Why a creation failed, in gone.
 	Code    reason.Reason `json:"code,omitempty"`
 	Message string        `json:"message,omitempty"`
@@ -79,9 +83,24 @@ func (r topicRecord) reserved() int64 {
 }
 
 // hasPolicy reports whether the stream was made for this policy.
-func (r topicRecord) hasPolicy(p tenant.Policy) bool { return r == r.withPolicy(p) }
+func (r topicRecord) hasPolicy(p tenant.Policy) bool {
+	want := r.withPolicy(p)
+	return r.Bytes == want.Bytes && r.Messages == want.Messages && r.TTL == want.TTL && r.WhenFull == want.WhenFull && r.Keep == want.Keep
+}
 
 type topicEntry = follow.Entry[topicRecord]
+
+// registerRecord is one entry of the register: of a topic, of a filter, or of a kind that this release does not know.
+type registerRecord struct {
+	topic  topicRecord
+	filter *filterRecord // nil: it is not one
+}
+
+type registerEntry = follow.Entry[registerRecord]
+
+func topicOf(e registerEntry) topicEntry {
+	return topicEntry{Value: e.Value.topic, Sequence: e.Sequence, Live: e.Live}
+}
 
 // generation of the topic that an entry tells of.
 func generation(e topicEntry) uint64 {
@@ -113,7 +132,7 @@ func (t *totals) add(e topicEntry, sign int64) {
 // register is the local copy of a tenant's register.
 type register struct {
 	// immutable
-	records[topicRecord]
+	records[registerRecord]
 	log *Log
 
 	mu     sync.RWMutex
@@ -124,7 +143,7 @@ type register struct {
 func startRegister(l *Log) *register {
 	r := &register{log: l, topics: make(map[string]*Topic)}
 	r.control, r.position = l.link.control, l.names.positionSubject("register", l.store.config.Bridge)
-	r.copy = follow.Start(l.link.nc, l.link.js, follow.Config[topicRecord]{
+	r.copy = follow.Start(l.link.nc, l.link.js, follow.Config[registerRecord]{
 		Stream: l.names.register,
 		Ensure: l.ensureStreams,
 		Decode: r.decode,
@@ -134,19 +153,38 @@ func startRegister(l *Log) *register {
 	return r
 }
 
-func (r *register) decode(subject string, _ nats.Header, data []byte) (rec topicRecord, exists bool) {
-	if isPosition(subject) {
-		return topicRecord{}, false
+// decode takes a kind of entries that it does not know, as positions are, for absent: a newer release has written it.
+func (r *register) decode(subject string, _ nats.Header, data []byte) (rec registerRecord, exists bool) {
+	var err error
+	n := r.log.names
+	switch {
+	case strings.HasPrefix(subject, n.subject("register.topic.")):
+		t := &rec.topic
+		if err = json.Unmarshal(data, t); err == nil && t.Topic != "" && n.topicSubject(t.Topic) == subject {
+			return rec, t.State != gone
+		}
+	case strings.HasPrefix(subject, n.subject("register.filter.")):
+		f := new(filterRecord)
+		if err = json.Unmarshal(data, f); err == nil && filter.Check(f.Filter) == nil && n.filterSubject(f.Bridge, f.Filter) == subject {
+			return registerRecord{filter: f}, !f.Ended
+		}
+	default:
+		return registerRecord{}, false
 	}
-	if err := json.Unmarshal(data, &rec); err != nil || rec.Topic == "" || r.log.names.topicSubject(rec.Topic) != subject {
-		r.log.log.Warn("register entry is not readable", zap.String("subject", subject), zap.Error(err))
-		return topicRecord{}, false
-	}
-	return rec, rec.State != gone
+	r.log.log.Warn("register entry is not readable", zap.String("subject", subject), zap.Error(err))
+	return registerRecord{}, false
 }
 
-// change brings the totals and the topic up to date. It runs on the copy's goroutine.
-func (r *register) change(_ string, before, after topicEntry) {
+// change brings the filters, or the totals and the topic, up to date. It runs on the copy's goroutine.
+func (r *register) change(_ string, before, after registerEntry) {
+	if before.Value.filter != nil || after.Value.filter != nil {
+		r.log.filters.change(before, after)
+		return
+	}
+	r.changeTopic(topicOf(before), topicOf(after))
+}
+
+func (r *register) changeTopic(before, after topicEntry) {
 	name := after.Value.Topic
 	if name == "" {
 		name = before.Value.Topic
@@ -189,7 +227,7 @@ func (r *register) topic(name string) *Topic {
 	}
 	t := newTopic(r.log, name)
 	// What is written after this reaches the object by change, which comes after the copy has it.
-	t.entry, t.seen, t.totals = r.copy.Get(r.log.names.topicSubject(name)), time.Now(), r.totals
+	t.entry, t.seen, t.totals = topicOf(r.copy.Get(r.log.names.topicSubject(name))), time.Now(), r.totals
 	t.exists.Store(t.entry.Live && t.entry.Value.State == live)
 	r.topics[name] = t
 	return t
@@ -218,6 +256,7 @@ func (r *register) write(ctx context.Context, rec topicRecord, expected topicEnt
 	if rec.State == gone {
 		ttl = goneTTL
 	}
-	sequence, err := r.set(ctx, r.log.names.topicSubject(rec.Topic), rec, expected, ttl)
+	was := registerEntry{Sequence: expected.Sequence, Live: expected.Live}
+	sequence, err := r.set(ctx, r.log.names.topicSubject(rec.Topic), rec, was, ttl)
 	return topicEntry{Value: rec, Sequence: sequence, Live: rec.State != gone}, err
 }

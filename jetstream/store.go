@@ -40,6 +40,7 @@ type Config struct {
 
 	leaseTime      time.Duration // 0: the constant of that name
 	publishTimeout time.Duration // 0: the publisher's default
+	linger         time.Duration // 0: the constant of that name
 }
 
 const (
@@ -90,6 +91,9 @@ func Open(_ context.Context, config Config) (*Store, error) {
 	}
 	if config.leaseTime == 0 {
 		config.leaseTime = leaseTime
+	}
+	if config.linger == 0 {
+		config.linger = linger
 	}
 	s := &Store{
 		config:  config,

@@ -36,6 +36,8 @@ type Topic struct {
 	mend    *mend // while the stream is being made
 	suspect bool  // somebody found no stream where the register says live
 	idle    idleness
+	told    uint64 // generation that was announced
+	taken   uint64 // generation whose consumer, made by the creator for this bridge, was adopted or deleted
 }
 
 func newTopic(l *Log, name string) *Topic {
@@ -72,6 +74,7 @@ func (t *Topic) apply(e topicEntry, totals totals) {
 	t.exists.Store(e.Live && e.Value.State == live)
 	close(t.changed)
 	t.changed = make(chan struct{})
+	t.announce()
 	t.retire()
 }
 

@@ -1,0 +1,6 @@
+//go:build race
+
+package jetstream
+
+// raceEnabled tells that everything takes its time, the server included.
+const raceEnabled = true
