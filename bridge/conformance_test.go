@@ -218,7 +218,7 @@ func TestMaximumPacketSize(t *testing.T) {
 		t.Errorf("got %s", show(p))
 	}
 	// Reason strings that do not fit are left out [MQTT-3.9.2-1] [MQTT-3.4.2-2] [MQTT-3.14.2-3].
-	if ack := sub.subscribe("a/+", 0); ack.Codes[0] != 0xA2 || ack.ReasonString != "" {
+	if ack := sub.subscribe("$share/g/a", 0); ack.Codes[0] != 0x9E || ack.ReasonString != "" {
 		t.Errorf("got %s", show(ack))
 	}
 	if ack := sub.publish("$SYS/x", 1, ""); ack.Code != 0x90 || ack.ReasonString != "" {
@@ -301,7 +301,7 @@ func TestTopicAliasOfClient(t *testing.T) {
 func TestNoProblemInformation(t *testing.T) {
 	r := newRig(t, tenant.Quotas{}, nil)
 	c := r.connect(codec.V5, "me", func(p *codec.Connect) { p.Properties.NoProblemInfo = true })
-	if ack := c.subscribe("a/+", 0); ack.Codes[0] != 0xA2 || ack.ReasonString != "" {
+	if ack := c.subscribe("$share/g/a", 0); ack.Codes[0] != 0x9E || ack.ReasonString != "" {
 		t.Errorf("got %s", show(ack))
 	}
 	if ack := c.publish("$SYS/x", 1, ""); ack.Code != 0x90 || ack.ReasonString != "" {

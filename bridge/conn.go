@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weirmq/weir/authn"
+	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/codec"
 	"github.com/weirmq/weir/jetstream"
 	"github.com/weirmq/weir/jetstream/message"
@@ -40,6 +41,7 @@ type conn struct {
 	// owned by the reading goroutine
 	in     stream
 	reader *codec.Reader
+	member *fanout.Member // nil before the first SUBSCRIBE
 	// connectBytes is the size of the CONNECT.
 	connectBytes int64
 

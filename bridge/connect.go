@@ -225,8 +225,6 @@ func (c *conn) welcome(p *codec.Connect, l tenant.Limits, assigned bool) {
 			MaximumQoS:        new(codec.QoS(1)),
 			RetainAvailable:   &no,
 			MaximumPacketSize: uint32(l.MessageBytes),
-			WildcardAvailable: &no,
-			SubscriptionIDs:   &no,
 			SharedAvailable:   &no,
 		}
 		if p.Properties.SessionExpiry > 0 {

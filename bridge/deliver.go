@@ -9,44 +9,43 @@ import (
 	"github.com/weirmq/weir/reason"
 )
 
-// pump takes messages from the subscriptions in turn, one each, while outbox and window have room. It returns
+// pump takes messages from the cursors in turn, one each, while outbox and window have room. It returns
 // what the client did not get through its own doing.
 func (s *session) pump(now time.Time) (faults []*fault) {
 	for s.box.size() < outboxSoft {
-		sub := s.subs.next(s.out.full())
-		if sub == nil {
+		c := s.subs.next(s.out.full())
+		if c == nil {
 			break
 		}
-		if sub.hold && s.out.full() {
-			s.subs.park(sub)
+		if s.out.full() && c.granted() > 0 {
+			s.subs.park(c)
 			continue
 		}
-		d, held, ok := sub.next()
+		d, held, ok := c.source.Next()
 		if !ok {
 			continue
 		}
-		s.subs.enqueue(sub)
-		if f := s.send(sub, d, held, now); f != nil {
+		s.subs.enqueue(c)
+		if f := s.send(c, d, held, now); f != nil {
 			faults = append(faults, f)
 		}
 	}
 	return faults
 }
 
-// send delivers one message of a subscription, or drops it for a reason. A message that is held wants its
+// send delivers one message of a cursor, or drops it for a reason. A message that is held wants its
 // acknowledgement; for it the window has room.
-func (s *session) send(sub *subscription, d reader.Delivery, held bool, now time.Time) *fault {
+func (s *session) send(c *cursor, d reader.Delivery, held bool, now time.Time) *fault {
 	r := s.unwanted(d.Message, now)
-	echo := sub.noLocal && d.ClientID == s.clientID // [MQTT-3.8.3-3]
-	waits := false                                  // for the client's PUBACK
-	if r == "" && !echo {
+	waits := false // for the client's PUBACK
+	if r == "" && s.address(c, d.Message) {
 		var fits bool
-		if waits, fits = s.sendPublish(sub, d, held, now); !fits {
+		if waits, fits = s.sendPublish(c, d, now); !fits {
 			r = reason.ClientMaximumPacket
 		}
 	}
 	if held && !waits {
-		sub.acknowledge(d.Sequence)
+		c.source.Ack(d.Sequence)
 	}
 	if r != "" {
 		s.counts.dropped++
@@ -61,16 +60,33 @@ func (s *session) send(sub *subscription, d reader.Delivery, held bool, now time
 	return nil
 }
 
-// sendPublish appends a PUBLISH, unless it is larger than the client takes. waits tells that it has a place in the window.
-func (s *session) sendPublish(sub *subscription, d reader.Delivery, held bool, now time.Time) (waits, fits bool) {
+// address sets what the filters say about a delivery: the highest QoS [MQTT-3.3.4-2], 3.1.1: [MQTT-3.3.5-1], and all
+// identifiers [MQTT-3.3.4-3] [MQTT-3.3.4-4]. A filter with No Local does not match what the client has published itself
+// [MQTT-3.8.3-3]. It reports whether one matches.
+func (s *session) address(c *cursor, m *message.Message) (wanted bool) {
 	p := &s.deliver
 	p.QoS = 0
-	if held {
-		p.QoS = min(codec.QoS(d.QoS), sub.granted)
+	p.Properties.SubscriptionIDs = p.Properties.SubscriptionIDs[:0]
+	for _, f := range c.filters {
+		if f.noLocal && m.ClientID == s.clientID {
+			continue
+		}
+		wanted = true
+		p.QoS = max(p.QoS, f.granted)
+		if f.identifier != 0 {
+			p.Properties.SubscriptionIDs = append(p.Properties.SubscriptionIDs, f.identifier)
+		}
 	}
+	p.QoS = min(p.QoS, codec.QoS(m.QoS))
+	return wanted
+}
+
+// sendPublish appends a PUBLISH, unless it is larger than the client takes. waits tells that it has a place in the window.
+func (s *session) sendPublish(c *cursor, d reader.Delivery, now time.Time) (waits, fits bool) {
+	p := &s.deliver
 	p.PacketID = 0
 	if p.QoS > 0 {
-		p.PacketID = s.out.add(sub, d.Sequence)
+		p.PacketID = s.out.add(c, d.Sequence)
 	}
 	p.Topic = append(p.Topic[:0], d.Topic...)
 	p.Payload = d.Payload

@@ -4,7 +4,7 @@
 //
 //	             ┌──────────── conn, reading goroutine ─────────────┐
 //	device ────► stream ─► codec.Reader ─► session.step ─► effect ──┼─► jetstream.Topic.Publish ─► JetStream
-//	             (keep alive)               (no I/O,                ├─► fanout.Hub.Subscribe
+//	             (keep alive)               (no I/O,                ├─► fanout.Member
 //	                                         no clock)              └─► ending, error topic
 //	                                            │
 //	                                            ▼
@@ -17,9 +17,12 @@
 // goroutine of the publisher and marks the slot; PUBACKs leave from the head of the FIFO alone, so that they
 // leave in the order of the PUBLISH packets whatever the order of the answers.
 //
-// A message for the device is never pushed. The fan-out wakes a subscription, which queues it for the writing
-// goroutine; that one takes messages from the queued subscriptions in turn while the window (outbound) and the
-// outbox have room. A session therefore holds at most one buffer of packets, and a device that does not read
+// A session has one cursor for each topic, however many of its topic filters match it (subscriptions): a message goes out once, at the
+// highest QoS and with the subscription identifiers of all of them. For a filter with wildcards the fan-out opens the cursors, of
+// topics that exist before SUBACK and of those that are created later when they are (conn.Opened).
+//
+// A message for the device is never pushed. The fan-out wakes a cursor, which is queued for the writing goroutine; that one
+// takes messages from the queued cursors in turn while the window (outbound) and the outbox have room. A session therefore holds at most one buffer of packets, and a device that does not read
 // holds up nobody but itself.
 //
 // session is a state machine without I/O or clock: it takes a packet and the time, appends the answer to its
@@ -35,19 +38,19 @@
 //     connection, order kept. It ends the connection, whoever wanted the end, and is the last to leave.
 //   - conn.write, started and awaited by serve, moves messages into the outbox and the outbox to the socket.
 //
-// Others come in from outside: answers to publishes (conn.Published), wakes of subscriptions (subscription.Wake),
+// Others come in from outside: answers to publishes (conn.Published), wakes of cursors (cursor.Wake), cursors of created topics (conn.Opened),
 // takeovers (conn.revoked), changed users (Server.Recheck) and Shutdown. They take conn.mu shortly, append or set
 // why the connection ends (conn.end), signal the writer, and never wait for a peer.
 //
 // conn.mu guards the session, its outbox and the end of the connection. Lock order: Server.mu and conn.mu are
-// never held together; conn.mu comes before the locks of the fan-out, which wakes subscriptions without holding any.
+// never held together; conn.mu comes before the locks of the fan-out, which calls sessions without holding any.
 //
 // # Bounds
 //
 // Connections in all, and those that have not sent a CONNECT (the oldest of them goes first); the size of a
 // packet, small before CONNECT; publishes without an answer in count and bytes (beyond them reading stops); the
 // outbox in bytes (beyond the first limit no more messages are taken, beyond the second reading stops);
-// deliveries without acknowledgement; subscriptions; error reports a second.
+// deliveries without acknowledgement; topic filters; cursors, by the tenant's topics; error reports a second.
 //
 // # Shutdown order
 //

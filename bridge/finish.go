@@ -100,10 +100,10 @@ func (c *conn) linger() {
 func (c *conn) closeSubscriptions() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, sub := range c.session.subs.byFilter {
-		sub.close()
+	c.session.subs.end()
+	if c.member != nil {
+		c.member.Leave()
 	}
-	clear(c.session.subs.byFilter)
 }
 
 // farewell reports, announces, counts and logs the end.

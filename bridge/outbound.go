@@ -15,21 +15,21 @@ const restingIDs = 16
 
 // delivered is one delivery that waits for its PUBACK.
 type delivered struct {
-	sub      *subscription // nil where the slot is free
+	cursor   *cursor // nil where the slot is free
 	sequence uint64
 }
 
 func (o *outbound) full() bool { return o.used >= o.limit }
 
 // add takes a packet identifier for a delivery. The window must not be full.
-func (o *outbound) add(sub *subscription, sequence uint64) (packetID uint16) {
+func (o *outbound) add(c *cursor, sequence uint64) (packetID uint16) {
 	if len(o.slots) >= o.limit || o.free.len() > restingIDs {
 		packetID = o.free.pop()
 	} else {
 		o.slots = append(o.slots, delivered{})
 		packetID = uint16(len(o.slots))
 	}
-	o.slots[packetID-1] = delivered{sub, sequence}
+	o.slots[packetID-1] = delivered{c, sequence}
 	o.used++
 	return packetID
 }
@@ -37,7 +37,7 @@ func (o *outbound) add(sub *subscription, sequence uint64) (packetID uint16) {
 // remove gives a packet identifier back. ok is false where it was not in use.
 func (o *outbound) remove(packetID uint16) (d delivered, ok bool) {
 	i := int(packetID) - 1
-	if i < 0 || i >= len(o.slots) || o.slots[i].sub == nil {
+	if i < 0 || i >= len(o.slots) || o.slots[i].cursor == nil {
 		return delivered{}, false
 	}
 	d, o.slots[i] = o.slots[i], delivered{}

@@ -88,12 +88,8 @@ func subackCode(r reason.Reason, v codec.Version) codec.ReasonCode {
 		return codec.QuotaExceeded
 	case reason.TopicReserved, reason.TopicInvalid:
 		return codec.TopicFilterInvalid
-	case reason.WildcardUnsupported:
-		return codec.WildcardNotSupported
 	case reason.SharedUnsupported:
 		return codec.SharedNotSupported
-	case reason.SubscriptionIDUnsupp:
-		return codec.SubscriptionIDsNotSupported
 	default:
 		return codec.UnspecifiedError
 	}

@@ -255,7 +255,7 @@ func TestRefusedSubscribe(t *testing.T) {
 	r := newRig(t, tenant.Quotas{Topics: 1}, nil)
 	r.connect(codec.V311, "first").mustSubscribe("only", 0)
 	for filter, code := range map[string]codec.ReasonCode{
-		"second": 0x97, "$SYS/x": 0x8F, "$debug/$error/#": 0x8F, "a/+": 0xA2, "#": 0xA2, "$share/g/a": 0x9E, "a/#/b": 0x8F,
+		"second": 0x97, "$SYS/x": 0x8F, "$debug/$error/#": 0x8F, "$SYS/#": 0x8F, "a+": 0x8F, "$share/g/a": 0x9E, "a/#/b": 0x8F,
 	} {
 		t.Run(strings.ReplaceAll(filter, "/", "|"), func(t *testing.T) {
 			each(t, func(t *testing.T, v codec.Version) {
@@ -272,11 +272,6 @@ func TestRefusedSubscribe(t *testing.T) {
 				c.ping()
 			})
 		})
-	}
-	c := r.connect(codec.V5, "me")
-	c.send(&codec.Subscribe{PacketID: 1, SubscriptionID: 7, Subscriptions: []codec.Subscription{{Filter: "only"}}})
-	if ack := expect[*codec.Suback](c); ack.Codes[0] != 0xA1 {
-		t.Errorf("subscription identifier: got %s, want 0xA1", show(ack))
 	}
 }
 

@@ -220,7 +220,7 @@ func (s *Server) leave(c *conn) {
 func (c *conn) relimit(l tenant.Limits) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.session.subs.byFilter != nil { // not before the session exists
+	if c.session.subs.filters != nil { // not before the session exists
 		c.session.setLimits(l)
 	}
 }

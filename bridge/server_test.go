@@ -33,7 +33,7 @@ func TestConnack5(t *testing.T) {
 	no := new(bool)
 	want := &codec.Connack{Properties: codec.ConnackProperties{
 		SessionExpiry: new(uint32(0)), ReceiveMaximum: 1024, MaximumQoS: new(codec.QoS(1)), RetainAvailable: no,
-		MaximumPacketSize: 5000, WildcardAvailable: no, SubscriptionIDs: no, SharedAvailable: no, ServerKeepAlive: new(uint16(20)),
+		MaximumPacketSize: 5000, SharedAvailable: no, ServerKeepAlive: new(uint16(20)),
 	}}
 	if d := cmp.Diff(want, expect[*codec.Connack](c)); d != "" {
 		t.Errorf("CONNACK differs (-want +got):\n%s", d)

@@ -79,7 +79,7 @@ func newSession(c *codec.Connect, clientID, tenantName string, role tenant.Role,
 		expiry:     c.Properties.SessionExpiry > 0,
 		receiveMax: c.Properties.ReceiveMaximum,
 		box:        outbox{version: c.Version, limit: int(c.Properties.MaximumPacketSize), sent: &m.sent},
-		subs:       subscriptions{byFilter: map[string]*subscription{}},
+		subs:       newSubscriptions(),
 		metrics:    m,
 	}
 	s.setLimits(l)
@@ -153,7 +153,7 @@ func (s *session) stepPuback(h codec.Header, body []byte) effect {
 		return s.malformed(err)
 	}
 	if d, ok := s.out.remove(s.ack.PacketID); ok {
-		d.sub.acknowledge(d.sequence)
+		d.cursor.source.Ack(d.sequence)
 	}
 	return effect{}
 }

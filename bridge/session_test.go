@@ -4,8 +4,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/codec"
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
@@ -56,28 +59,29 @@ type stage struct {
 	t       *testing.T
 	s       session
 	now     time.Time
-	cursors map[string]*listCursor
-	// replaced is the cursor that was replaced last.
-	replaced *listCursor
-	out      strings.Builder
+	cursors map[string]*listCursor // by topic
+	out     strings.Builder
 }
 
 // listCursor is a cursor over a list.
 type listCursor struct {
-	list  []reader.Delivery
-	acked []uint64
+	list         []reader.Delivery
+	hold, closed bool
+	acked        []uint64
 }
 
-func (l *listCursor) Next() (reader.Delivery, bool) {
+func (l *listCursor) Bind(fanout.Waker) bool { return !l.closed }
+func (l *listCursor) Next() (d reader.Delivery, held, ok bool) {
 	if len(l.list) == 0 {
-		return reader.Delivery{}, false
+		return reader.Delivery{}, false, false
 	}
-	d := l.list[0]
+	d = l.list[0]
 	l.list = l.list[1:]
-	return d, true
+	return d, l.hold, true
 }
 func (l *listCursor) Ack(sequence uint64) { l.acked = append(l.acked, sequence) }
-func (l *listCursor) Close()              {}
+func (l *listCursor) Hold()               { l.hold = true }
+func (l *listCursor) Close()              { l.closed = true }
 
 func play(t *testing.T, transcript string) string {
 	st := &stage{t: t, now: time.Unix(1_700_000_000, 0), cursors: map[string]*listCursor{}}
@@ -134,10 +138,18 @@ func (st *stage) play(line string) {
 		st.answer(uint64(a.num("token")), words[2:], a)
 	case "subscribe":
 		st.subscribe(a)
+	case "unsubscribe":
+		st.s.subs.drop(st.s.subs.filters[words[1]])
+		for _, topic := range slices.Sorted(maps.Keys(st.cursors)) {
+			if st.cursors[topic].closed {
+				st.print("close " + topic)
+				delete(st.cursors, topic)
+			}
+		}
+	case "opened": // for a filter with wildcards
+		st.open(words[1], a.has("hold"))
 	case "message":
-		st.message(a, st.cursors[a["topic"]])
-	case "previous": // for the cursor that was replaced last
-		st.message(a, st.replaced)
+		st.message(a)
 	case "pump":
 		for _, f := range st.s.pump(st.now) {
 			st.fault(f)
@@ -145,7 +157,7 @@ func (st *stage) play(line string) {
 	case "limits":
 		st.s.setLimits(tenant.Quotas{Inflight: int64(a.num("inflight"))}.Resolve())
 	case "admit":
-		st.print(fmt.Sprintf("%v", st.s.admit(words[1], uint32(a.num("id")))))
+		st.print(fmt.Sprintf("%v", st.s.admit(words[1])))
 	case "acked":
 		st.print(fmt.Sprint(st.cursors[words[1]].acked))
 	case "ready":
@@ -272,35 +284,47 @@ func (st *stage) answer(token uint64, words []string, a args) {
 	}
 }
 
-// subscribe gives the session a subscription whose messages come from "message" lines.
+// subscribe gives the session a filter; what comes for it is in "message" lines. Only a topic that the filter names has a cursor
+// at once.
 func (st *stage) subscribe(a args) {
-	filter := a["filter"]
-	if st.cursors[filter] == nil {
-		st.cursors[filter] = &listCursor{}
+	name := a["filter"]
+	one := codec.Subscription{Filter: name, QoS: codec.QoS(a.num("qos")), NoLocal: a.has("no-local")}
+	f := st.s.subs.filters[name]
+	if f == nil {
+		f = newFilter(name, strings.ContainsAny(name, "+#"))
+		st.s.subs.filters[name] = f
+		if !f.wild {
+			st.open(name, one.QoS > 0)
+		}
 	}
-	qos := codec.QoS(a.num("qos"))
-	sub := &subscription{
-		filter: filter, hold: qos > 0, granted: qos, noLocal: a.has("no-local"), live: true, cursor: st.cursors[filter],
+	f.setOptions(one, uint32(a.num("id")))
+	if one.QoS > 0 {
+		st.s.subs.hold(f)
 	}
-	if old := st.s.subs.byFilter[filter]; old != nil {
-		st.replaced, st.cursors[filter] = st.cursors[filter], &listCursor{}
-		sub.cursor = st.cursors[filter]
-		sub.replace(old)
-	}
-	st.s.subs.byFilter[filter] = sub
-	st.s.subs.enqueue(sub)
+	st.s.subs.grant(f)
 }
 
-func (st *stage) message(a args, c *listCursor) {
-	filter := a["topic"]
+// open gives the session the cursor of a topic.
+func (st *stage) open(topic string, hold bool) {
+	if st.cursors[topic] == nil {
+		st.cursors[topic] = &listCursor{hold: hold}
+	}
+	st.s.subs.changing = true
+	st.s.subs.open(topic, st.cursors[topic], nil)
+	st.s.subs.changing = false
+}
+
+func (st *stage) message(a args) {
+	topic := a["topic"]
 	m := &message.Message{
-		Topic: filter, Payload: []byte(a["payload"]), QoS: message.QoS(a.num("qos")), To: a["to"], ClientID: a["from"], Stored: st.now,
+		Topic: topic, Payload: []byte(a["payload"]), QoS: message.QoS(a.num("qos")), To: a["to"], ClientID: a["from"], Stored: st.now,
 	}
 	if a.has("expiry") {
 		m.Expiry, m.HasExpiry = uint32(a.num("expiry")), true
 	}
+	c := st.cursors[topic]
 	c.list = append(c.list, reader.Delivery{Message: m, Stream: "s", Sequence: uint64(a.num("seq"))})
-	st.s.subs.enqueue(st.s.subs.byFilter[filter])
+	st.s.subs.enqueue(st.s.subs.cursors[topic])
 }
 
 func (st *stage) print(s string) { fmt.Fprintln(&st.out, "  "+s) }
@@ -370,6 +394,9 @@ func show(p codec.Packet) string {
 		}
 		if len(p.Payload) > 0 {
 			add("payload=%.20s", p.Payload)
+		}
+		if len(p.Properties.SubscriptionIDs) > 0 {
+			add("ids=%d", p.Properties.SubscriptionIDs)
 		}
 		if p.Properties.Message.HasMessageExpiry {
 			add("expiry=%d", p.Properties.Message.MessageExpiry)

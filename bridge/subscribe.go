@@ -8,30 +8,26 @@ import (
 
 	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/codec"
+	topicfilter "github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/quota"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
 )
 
 // admit says why a filter is refused, nil where it is not.
-func (s *session) admit(filter string, subscriptionID uint32) *reason.Error {
-	switch {
-	case subscriptionID != 0:
-		return reason.New(reason.SubscriptionIDUnsupp, "subscription identifiers are not served")
-	case !codec.ValidFilter(filter):
-		return reason.New(reason.TopicInvalid, "not a topic filter [MQTT-4.7.1-2] [MQTT-4.7.1-3] [MQTT-4.7.3-1]")
-	case strings.HasPrefix(filter, "$share/"):
-		return reason.New(reason.SharedUnsupported, "shared subscriptions are not served")
-	case filter == errorTopic:
-		return nil
-	case filter == errorTopicOfAll && s.role == tenant.RoleApplication:
-		return nil
-	case filter[0] == '$':
-		return reason.New(reason.TopicReserved, "topics that start with $ are reserved")
-	case strings.ContainsAny(filter, "+#"):
-		return reason.New(reason.WildcardUnsupported, "wildcards are not served")
+func (s *session) admit(name string) *reason.Error {
+	if err := topicfilter.Check(name); err != nil {
+		return reason.New(reason.TopicInvalid, "not a topic filter: "+err.Error())
 	}
-	if err := quota.Topic(s.limits, s.tenant, filter); err != nil {
+	switch {
+	case strings.HasPrefix(name, "$share/"):
+		return reason.New(reason.SharedUnsupported, "shared subscriptions are not served")
+	case name == errorTopic:
+		return nil
+	case name == errorTopicOfAll && s.role == tenant.RoleApplication:
+		return nil
+	}
+	if err := quota.Topic(s.limits, s.tenant, name); err != nil {
 		return refused(err)
 	}
 	return nil
@@ -40,11 +36,11 @@ func (s *session) admit(filter string, subscriptionID uint32) *reason.Error {
 // maxAttaching is how many filters of one SUBSCRIBE attach at a time.
 const maxAttaching = 8
 
-// request is one filter of a SUBSCRIBE and what became of it: one of sub and err is set.
+// request is one filter of a SUBSCRIBE and what became of it: one of made and err is set.
 type request struct {
 	codec.Subscription
-	sub *subscription
-	err *reason.Error
+	made *filter
+	err  *reason.Error
 }
 
 // subscribe carries out a SUBSCRIBE: each filter as if it had come in a packet of its own, with one answer
@@ -59,7 +55,7 @@ func (c *conn) subscribe(p *codec.Subscribe) {
 	ack := &codec.Suback{PacketID: p.PacketID, Codes: make([]codec.ReasonCode, len(requests))}
 	for i, r := range requests {
 		if r.err == nil {
-			ack.Codes[i] = codec.ReasonCode(min(r.QoS, 1))
+			ack.Codes[i] = codec.ReasonCode(granted(r.QoS))
 			continue
 		}
 		ack.Codes[i] = subackCode(r.err.Reason, c.session.version)
@@ -77,15 +73,16 @@ func (c *conn) subscribe(p *codec.Subscribe) {
 	}
 	for _, r := range requests {
 		if r.err == nil {
-			r.sub.live = true
-			c.session.subs.enqueue(r.sub)
+			c.session.subs.grant(r.made)
 		}
 	}
+	c.session.subs.changing = false
+	c.session.subs.prune()
 	c.mu.Unlock()
 	c.carryOut(effect{end: bad})
 }
 
-// subscribeEach makes the subscriptions of a SUBSCRIBE. Filters of topics that exist attach at the same time, since each waits for
+// subscribeEach makes the subscriptions of a SUBSCRIBE. Filters that make no topic attach at the same time, since each waits for
 // JetStream. New topics are made in the order of the filters, so that it is the first ones that the quota has room for; and a
 // filter that comes twice is made and then replaced.
 func (c *conn) subscribeEach(p *codec.Subscribe) []request {
@@ -93,8 +90,12 @@ func (c *conn) subscribeEach(p *codec.Subscribe) []request {
 	for i, one := range p.Subscriptions {
 		requests[i].Subscription = one
 	}
+	if c.member == nil {
+		c.member = c.server.Hub.Join(c.log, c)
+	}
 	c.mu.Lock()
-	admitted := c.session.admitEach(requests, p.SubscriptionID)
+	admitted := c.session.admitEach(requests)
+	c.session.subs.changing = true
 	c.mu.Unlock()
 	admitted = c.inOrder(admitted)
 	concurrently(len(admitted), maxAttaching, func(i int) {
@@ -103,7 +104,7 @@ func (c *conn) subscribeEach(p *codec.Subscribe) []request {
 				if c.ctx.Err() != nil {
 					break // nobody waits for the answer any more
 				}
-				if r.sub, r.err = c.subscribeOne(r.Subscription); r.err != nil && r.err.Reason == reason.NATSUnavailable {
+				if r.made, r.err = c.subscribeOne(r.Subscription, p.SubscriptionID); r.err != nil && r.err.Reason == reason.NATSUnavailable {
 					c.end(ending{Error: r.err})
 				}
 			}
@@ -114,19 +115,19 @@ func (c *conn) subscribeEach(p *codec.Subscribe) []request {
 }
 
 // admitEach refuses the filters that cannot be, and returns the others, those that are equal together.
-func (s *session) admitEach(requests []request, subscriptionID uint32) (admitted [][]*request) {
+func (s *session) admitEach(requests []request) (admitted [][]*request) {
 	place := map[string]int{} // of a filter in admitted
-	count := len(s.subs.byFilter)
+	count := len(s.subs.filters)
 	for i := range requests {
 		r := &requests[i]
-		if r.err = s.admit(r.Filter, subscriptionID); r.err != nil {
+		if r.err = s.admit(r.Filter); r.err != nil {
 			continue
 		}
 		if at, ok := place[r.Filter]; ok {
 			admitted[at] = append(admitted[at], r)
 			continue
 		}
-		if s.subs.byFilter[r.Filter] == nil {
+		if s.subs.filters[r.Filter] == nil {
 			if err := quota.Subscriptions(count + 1); err != nil {
 				r.err = refused(err)
 				continue
@@ -143,7 +144,7 @@ func (s *session) admitEach(requests []request, subscriptionID uint32) (admitted
 func (c *conn) inOrder(admitted [][]*request) (independent [][]*request) {
 	var made []*request
 	for _, equal := range admitted {
-		if filter := equal[0].Filter; filter[0] == '$' || c.log.Lookup([]byte(filter)) != nil {
+		if filter := equal[0].Filter; filter[0] == '$' || strings.ContainsAny(filter, "+#") || c.log.Lookup([]byte(filter)) != nil {
 			independent = append(independent, equal)
 		} else {
 			made = append(made, equal...)
@@ -170,52 +171,78 @@ func concurrently(n, limit int, f func(i int)) {
 
 // subscribeOne makes one subscription, or replaces the one with the same filter without losing a message of it
 // [MQTT-3.8.4-3] [MQTT-3.8.4-4].
-func (c *conn) subscribeOne(one codec.Subscription) (*subscription, *reason.Error) {
-	granted := min(one.QoS, 1)
+func (c *conn) subscribeOne(one codec.Subscription, identifier uint32) (*filter, *reason.Error) {
 	c.mu.Lock()
-	old := c.session.subs.byFilter[one.Filter]
-	if old != nil && (old.hold || granted == 0) {
-		// What holds messages can also pass them by.
-		old.granted, old.noLocal = granted, one.NoLocal
-		c.mu.Unlock()
-		return old, nil
+	f := c.session.subs.filters[one.Filter]
+	if f != nil {
+		if granted(one.QoS) > 0 {
+			c.hold(f)
+		}
+		f.setOptions(one, identifier)
 	}
 	c.mu.Unlock()
-	sub := &subscription{filter: one.Filter, hold: granted > 0, granted: granted, noLocal: one.NoLocal, wake: c.woken}
-	if err := c.attach(sub); err != nil {
+	if f != nil {
+		return f, nil
+	}
+	f = newFilter(one.Filter, one.Filter[0] != '$' && strings.ContainsAny(one.Filter, "+#"))
+	f.setOptions(one, identifier)
+	if err := c.attach(f); err != nil {
 		return nil, refused(err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old != nil {
-		sub.replace(old)
-	}
-	c.session.subs.byFilter[one.Filter] = sub
-	return sub, nil
+	c.session.subs.filters[f.name] = f
+	return f, nil
 }
 
-// attach opens the cursor of a subscription: when it returns, no message that is stored from now on is missed.
-func (c *conn) attach(sub *subscription) error {
+// hold lets the messages that come for a filter wait for the client's acknowledgement. The caller holds mu.
+func (c *conn) hold(f *filter) {
+	if f.wild {
+		c.member.Hold(f.name)
+	} else {
+		c.session.subs.hold(f)
+	}
+}
+
+// attach opens the cursors of a filter: when it returns, no message that is stored from now on is missed.
+func (c *conn) attach(f *filter) error {
 	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
 	defer cancel()
-	var cursor *fanout.Subscription
-	var err error
-	switch sub.filter {
-	case errorTopic:
-		cursor, err = c.server.Hub.SubscribeErrors(ctx, c.log, c.session.clientID, c.principal.User, sub.hold, sub)
-	case errorTopicOfAll:
-		cursor, err = c.server.Hub.SubscribeErrors(ctx, c.log, "", "", sub.hold, sub)
-	default:
-		cursor, err = c.server.Hub.Subscribe(ctx, c.log, sub.filter, sub.hold, sub)
+	hold := f.granted > 0
+	if f.wild {
+		return c.member.Watch(ctx, f.name, hold)
 	}
-	sub.cursor = cursor
-	return err
+	var sub *fanout.Subscription
+	var err error
+	switch f.name {
+	case errorTopic:
+		sub, err = c.member.SubscribeErrors(ctx, c.session.clientID, c.principal.User, hold)
+	case errorTopicOfAll:
+		sub, err = c.member.SubscribeErrors(ctx, "", "", hold)
+	default:
+		sub, err = c.member.Subscribe(ctx, f.name, hold)
+	}
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session.subs.open(f.name, sub, c.woken)
+	return nil
 }
 
-// woken notes that a subscription may have a message.
-func (c *conn) woken(sub *subscription) {
+// Opened takes the cursor of a topic that a filter with wildcards matches.
+func (c *conn) Opened(sub *fanout.Subscription) {
 	c.mu.Lock()
-	c.session.subs.enqueue(sub)
+	c.session.subs.open(sub.Topic(), sub, c.woken)
+	c.mu.Unlock()
+	c.signal()
+}
+
+// woken notes that a cursor may have a message.
+func (c *conn) woken(one *cursor) {
+	c.mu.Lock()
+	c.session.subs.enqueue(one)
 	c.mu.Unlock()
 	c.signal()
 }
@@ -225,13 +252,15 @@ func (c *conn) woken(sub *subscription) {
 func (c *conn) unsubscribe(p *codec.Unsubscribe) {
 	ack := &codec.Unsuback{PacketID: p.PacketID, Codes: make([]codec.ReasonCode, len(p.Filters))}
 	c.mu.Lock()
-	for i, filter := range p.Filters {
-		sub := c.session.subs.byFilter[filter]
+	for i, name := range p.Filters {
+		f := c.session.subs.filters[name]
 		switch {
-		case sub != nil:
-			sub.close()
-			delete(c.session.subs.byFilter, filter)
-		case codec.ValidFilter(filter):
+		case f != nil:
+			if f.wild {
+				c.member.Unwatch(f.name)
+			}
+			c.session.subs.drop(f)
+		case topicfilter.Check(name) == nil:
 			ack.Codes[i] = codec.NoSubscriptionExisted
 		default:
 			ack.Codes[i] = codec.TopicFilterInvalid

@@ -119,7 +119,7 @@ func TestSubackCodes(t *testing.T) {
 		{Filter: "a", QoS: 1},
 		{Filter: "$SYS/x"},
 		{Filter: "b", QoS: 0},
-		{Filter: "a/#", QoS: 1},
+		{Filter: "a/#/b", QoS: 1},
 		{Filter: "a", QoS: 0}, // again
 		{Filter: "b", QoS: 2}, // again, and raised
 		{Filter: "c", QoS: 2},
@@ -130,7 +130,7 @@ func TestSubackCodes(t *testing.T) {
 		c := r.connect(v, "me")
 		c.t = t
 		c.send(p)
-		want := []codec.ReasonCode{1, 0x8F, 0, 0xA2, 0, 1, 1, 0, 1}
+		want := []codec.ReasonCode{1, 0x8F, 0, 0x8F, 0, 1, 1, 0, 1}
 		if v != codec.V5 {
 			want[1], want[3] = 0x80, 0x80
 		}
@@ -152,7 +152,7 @@ func TestSubackCodes(t *testing.T) {
 					t.Fatalf("got %s twice", show(p))
 				}
 				if topic == "$debug/$error" {
-					topic += string(p.Payload[strings.Index(string(p.Payload), `"code"`):][:12])
+					topic += string(p.Payload[strings.Index(string(p.Payload), `"code"`):][:16])
 				}
 				got[topic] = p.QoS
 			}
@@ -170,21 +170,21 @@ func TestSubscriptionLimit(t *testing.T) {
 	s := newSession(&codec.Connect{Version: codec.V5}, "me", "acme", tenant.RoleDevice, tenant.Quotas{}.Resolve(),
 		NewMetrics(prometheus.NewRegistry()))
 	for i := range quota.MaxSubscriptions - 2 {
-		s.subs.byFilter[fmt.Sprint(i)] = &subscription{}
+		s.subs.filters[fmt.Sprint(i)] = &filter{}
 	}
 	var requests []request
-	for _, filter := range []string{"0", "one", "one", "#", "two", "three", "two", "1"} {
+	for _, filter := range []string{"0", "one", "one", "a#", "two", "three", "two", "1"} {
 		requests = append(requests, request{Subscription: codec.Subscription{Filter: filter}})
 	}
 	var got []string
-	for _, equal := range s.admitEach(requests, 0) {
+	for _, equal := range s.admitEach(requests) {
 		got = append(got, fmt.Sprint(equal[0].Filter, len(equal)))
 	}
 	if d := cmp.Diff([]string{"01", "one2", "two2", "11"}, got); d != "" {
 		t.Error(d)
 	}
 	for i, r := range requests {
-		want := map[int]reason.Reason{3: reason.WildcardUnsupported, 5: reason.SubscriptionLimit}[i]
+		want := map[int]reason.Reason{3: reason.TopicInvalid, 5: reason.SubscriptionLimit}[i]
 		if (r.err == nil) != (want == "") || r.err != nil && r.err.Reason != want {
 			t.Errorf("%s: %v", r.Filter, r.err)
 		}

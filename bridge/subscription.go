@@ -1,142 +1,222 @@
 package bridge
 
 import (
+	"slices"
 	"sync/atomic"
 
+	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/codec"
 	"github.com/weirmq/weir/jetstream/reader"
 )
 
-// cursor is where a subscription's messages come from. The one there is is fanout.Subscription.
-type cursor interface {
-	// Next returns the next message and moves on; ok is false where there is none now.
-	Next() (d reader.Delivery, ok bool)
+// source is where a cursor's messages come from. The one there is is fanout.Subscription.
+type source interface {
+	// Bind sets who is woken when there may be a message. It reports false where the source is closed.
+	Bind(w fanout.Waker) bool
+	// Next returns the next message and moves on; held tells that it waits for Ack. ok is false where there is none now.
+	Next() (d reader.Delivery, held, ok bool)
 	// Ack tells that the message of that sequence is done with. After Close it does nothing.
 	Ack(sequence uint64)
+	// Hold lets messages wait for Ack from now on.
+	Hold()
 	// Close gives back what was not acknowledged.
 	Close()
 }
 
-// subscription is one topic filter of one session. It is what the fan-out wakes.
-type subscription struct {
+// cursor is a session's place in one topic. It is what the fan-out wakes. A session may have one for each topic of its tenant.
+type cursor struct {
 	// immutable
-	filter string
-	hold   bool // messages wait for Ack
-	wake   func(*subscription)
+	source source
+	wake   func(*cursor)
 
-	woken atomic.Bool // set by Wake, cleared before the cursor is asked
+	woken atomic.Bool // set by Wake, cleared before the source is asked
 
 	// guarded by the connection's mu
-	cursor  cursor
-	granted codec.QoS // 0 or 1
-	noLocal bool
-	live    bool // its SUBACK is in the outbox: messages may flow
-	queued  bool // in subscriptions.ready or .parked
-	closed  bool
-	// A SUBSCRIBE that raises the QoS from 0 replaces the cursor. What the previous one, without hold, has that comes
-	// before first, the first message of the new one, is still delivered.
-	previous cursor
-	first    *reader.Delivery
+	queued bool // in subscriptions.ready or .parked
+	closed bool
+	// filters are the live ones that match the topic; without any, nothing flows yet. A message goes out once, for all of them
+	// [MQTT-3.3.4-2].
+	filters []*filter
 }
 
 // Wake is called by the fan-out when there may be something new.
-func (s *subscription) Wake() {
-	if !s.woken.Swap(true) {
-		s.wake(s)
+func (c *cursor) Wake() {
+	if !c.woken.Swap(true) {
+		c.wake(c)
 	}
 }
 
-// next returns the next message. Where held is true acknowledge has to follow, now or with the client's PUBACK.
-func (s *subscription) next() (d reader.Delivery, held, ok bool) {
-	if s.previous != nil {
-		return s.change()
+// granted is the highest QoS of the filters.
+func (c *cursor) granted() (q codec.QoS) {
+	for _, f := range c.filters {
+		q = max(q, f.granted)
 	}
-	d, ok = s.cursor.Next()
-	return d, s.hold, ok
+	return q
 }
 
-// change is next while the cursor is being replaced. Both cursors see the same messages from the first one of the new
-// cursor on. That one may come later than now: the new cursor starts behind what was stored before its SUBSCRIBE, of
-// which the bridge need not have seen all. The previous cursor is asked first, so that the new one has at least as much.
-func (s *subscription) change() (d reader.Delivery, held, ok bool) {
-	d, ok = s.previous.Next()
-	if s.first == nil {
-		if first, ok := s.cursor.Next(); ok {
-			s.first = &first
+// add puts a filter with the others.
+func (c *cursor) add(f *filter) {
+	switch {
+	case slices.Contains(c.filters, f):
+	case len(c.filters) == 0:
+		c.filters = f.alone[:]
+	default:
+		c.filters = append(slices.Clip(c.filters), f)
+	}
+}
+
+// remove takes a filter away, if it is there.
+func (c *cursor) remove(f *filter) {
+	if !slices.Contains(c.filters, f) {
+		return
+	}
+	var rest []*filter
+	for _, other := range c.filters {
+		if other != f {
+			rest = append(rest, other)
 		}
 	}
-	if ok && (s.first == nil || d.Stream != s.first.Stream || d.Sequence < s.first.Sequence) {
-		return d, false, true
-	}
-	if s.first == nil {
-		return d, false, false
-	}
-	s.previous.Close()
-	d = *s.first
-	s.previous, s.first = nil, nil
-	return d, s.hold, true
+	c.filters = rest
 }
 
-// acknowledge tells the cursor that a message is done with.
-func (s *subscription) acknowledge(sequence uint64) {
-	if s.hold {
-		s.cursor.Ack(sequence)
-	}
-}
-
-// replace takes over from an old subscription, which is not used any more.
-func (s *subscription) replace(old *subscription) {
-	s.previous = old.cursor
-	old.closed = true
-}
-
-// close ends the subscription.
-func (s *subscription) close() {
-	s.closed = true
-	s.cursor.Close()
-	if s.previous != nil {
-		s.previous.Close()
-	}
-}
-
-// subscriptions are those of one session, guarded by the connection's mu.
+// subscriptions are the filters and cursors of one session, guarded by the connection's mu. There are no more cursors than the tenant
+// may have dedicated topics.
 type subscriptions struct {
-	byFilter map[string]*subscription
-	ready    queue[*subscription] // may have a message
-	parked   queue[*subscription] // may have one, but the window is full
+	filters map[string]*filter
+	cursors map[string]*cursor // by topic; those of error topics by the filter
+	// changing: a SUBSCRIBE is under way, and a cursor without a filter may get one from it.
+	changing bool
+	over     bool           // the session has ended
+	ready    queue[*cursor] // may have a message
+	parked   queue[*cursor] // may have one, but the window is full
 }
 
-// enqueue notes that a subscription may have a message.
-func (ss *subscriptions) enqueue(s *subscription) {
-	if s.live && !s.queued && !s.closed {
-		s.queued = true
-		ss.ready.push(s)
+func newSubscriptions() subscriptions {
+	return subscriptions{filters: map[string]*filter{}, cursors: map[string]*cursor{}}
+}
+
+// open takes the source of a topic. One that came before is left alone.
+func (ss *subscriptions) open(topic string, src source, wake func(*cursor)) {
+	if ss.over {
+		src.Close()
+		return
+	}
+	if ss.cursors[topic] != nil {
+		return // the same: the fan-out has one for each session and topic
+	}
+	c := &cursor{source: src, wake: wake}
+	if !src.Bind(c) {
+		return
+	}
+	for _, f := range ss.filters {
+		if f.live && f.matches(topic) {
+			c.add(f)
+		}
+	}
+	if len(c.filters) == 0 && !ss.changing {
+		src.Close() // opened for a filter that has just been taken back
+		return
+	}
+	ss.cursors[topic] = c
+	ss.enqueue(c)
+}
+
+// grant lets messages flow for a filter, whose sources are open.
+func (ss *subscriptions) grant(f *filter) {
+	f.live = true
+	ss.each(f, func(_ string, c *cursor) {
+		c.add(f)
+		ss.enqueue(c)
+	})
+}
+
+// drop takes a filter back. What comes for it alone is closed; what was sent stays in the window until it is acknowledged
+// [MQTT-3.10.4-3].
+func (ss *subscriptions) drop(f *filter) {
+	delete(ss.filters, f.name)
+	ss.each(f, func(topic string, c *cursor) {
+		if c.remove(f); len(c.filters) == 0 {
+			ss.close(topic, c)
+		}
+	})
+}
+
+// each calls do for the cursors of the topics that a filter matches.
+func (ss *subscriptions) each(f *filter, do func(topic string, c *cursor)) {
+	if !f.wild {
+		if c := ss.cursors[f.name]; c != nil {
+			do(f.name, c)
+		}
+		return
+	}
+	for topic, c := range ss.cursors {
+		if f.matches(topic) {
+			do(topic, c)
+		}
+	}
+}
+
+// hold lets messages that come for a filter wait for the client's acknowledgement. Those of topics that are created later
+// do so by themselves.
+func (ss *subscriptions) hold(f *filter) {
+	ss.each(f, func(_ string, c *cursor) { c.source.Hold() })
+}
+
+// prune closes the cursors that no filter matches.
+func (ss *subscriptions) prune() {
+	for topic, c := range ss.cursors {
+		if len(c.filters) == 0 {
+			ss.close(topic, c)
+		}
+	}
+}
+
+func (ss *subscriptions) close(topic string, c *cursor) {
+	c.closed = true
+	c.source.Close()
+	delete(ss.cursors, topic)
+}
+
+// end closes everything.
+func (ss *subscriptions) end() {
+	ss.over = true
+	for topic, c := range ss.cursors {
+		ss.close(topic, c)
+	}
+	clear(ss.filters)
+}
+
+// enqueue notes that a cursor may have a message.
+func (ss *subscriptions) enqueue(c *cursor) {
+	if len(c.filters) > 0 && !c.queued && !c.closed {
+		c.queued = true
+		ss.ready.push(c)
 	}
 }
 
 // park is enqueue until the window has room.
-func (ss *subscriptions) park(s *subscription) {
-	s.queued = true
-	ss.parked.push(s)
+func (ss *subscriptions) park(c *cursor) {
+	c.queued = true
+	ss.parked.push(c)
 }
 
-// next takes a subscription whose turn it is, those that waited for the window first; nil where there is none.
-func (ss *subscriptions) next(windowFull bool) *subscription {
+// next takes a cursor whose turn it is, those that waited for the window first; nil where there is none.
+func (ss *subscriptions) next(windowFull bool) *cursor {
 	for {
-		var s *subscription
+		var c *cursor
 		switch {
 		case !windowFull && ss.parked.len() > 0:
-			s = ss.parked.pop()
+			c = ss.parked.pop()
 		case ss.ready.len() > 0:
-			s = ss.ready.pop()
+			c = ss.ready.pop()
 		default:
 			return nil
 		}
-		s.queued = false
-		if s.closed {
+		c.queued = false
+		if c.closed {
 			continue
 		}
-		s.woken.Store(false)
-		return s
+		c.woken.Store(false)
+		return c
 	}
 }

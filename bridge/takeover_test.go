@@ -25,6 +25,7 @@ func (l *lateListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &lateConn{Conn: nc, asleep: make(chan struct{})}
+	c.changed.L = &c.mu
 	l.accepted <- c
 	return c, nil
 }
@@ -35,10 +36,12 @@ type lateConn struct {
 	net.Conn
 	asleep chan struct{} // closed when a Read sleeps
 
-	mu     sync.Mutex
-	late   bool
-	broken bool
-	awake  chan struct{} // closed to wake the Read that sleeps; nil where none does
+	mu      sync.Mutex
+	changed sync.Cond // on mu: reading
+	reading bool
+	late    bool
+	broken  bool
+	awake   chan struct{} // closed to wake the Read that sleeps; nil where none does
 }
 
 // breakWrites makes every Write fail, as when the client has closed its socket.
@@ -58,10 +61,21 @@ func (c *lateConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// delay lets the Read after the one that waits for bytes sleep.
 func (c *lateConn) delay() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for !c.reading {
+		c.changed.Wait()
+	}
 	c.late = true
+}
+
+func (c *lateConn) setReading(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading = on
+	c.changed.Broadcast()
 }
 
 func (c *lateConn) Read(p []byte) (int, error) {
@@ -76,6 +90,8 @@ func (c *lateConn) Read(p []byte) (int, error) {
 	if awake != nil {
 		<-awake
 	}
+	c.setReading(true)
+	defer c.setReading(false)
 	return c.Conn.Read(p)
 }
 

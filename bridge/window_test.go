@@ -15,7 +15,7 @@ func TestOutboundIdentifiers(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, limit := range []int{1, 2, 20, 100, 65535} {
 		o := outbound{limit: limit}
-		sub := &subscription{}
+		topic := &cursor{}
 		inUse := map[uint16]uint64{}
 		var order []uint16
 		for i := range uint64(5000) {
@@ -23,7 +23,7 @@ func TestOutboundIdentifiers(t *testing.T) {
 				t.Fatalf("limit %d: full %v with %d in use", limit, o.full(), len(inUse))
 			}
 			if !o.full() && random.IntN(3) > 0 {
-				id := o.add(sub, i)
+				id := o.add(topic, i)
 				if _, twice := inUse[id]; twice || id == 0 {
 					t.Fatalf("limit %d: identifier %d again", limit, id)
 				}

@@ -32,19 +32,17 @@ const (
 
 // Refusals of a publish or a subscription.
 const (
-	TopicReserved        Reason = "topic_reserved"
-	TopicInvalid         Reason = "topic_invalid"
-	TopicQuota           Reason = "topic_quota"
-	StorageFull          Reason = "storage_full"
-	BacklogFull          Reason = "backlog_full"
-	MessageTooLarge      Reason = "message_too_large"
-	QoSUnsupported       Reason = "qos_not_supported"
-	RetainUnsupported    Reason = "retain_not_supported"
-	WildcardUnsupported  Reason = "wildcard_not_supported"
-	SharedUnsupported    Reason = "shared_subscription_not_supported"
-	SubscriptionIDUnsupp Reason = "subscription_identifier_not_supported"
-	SubscriptionLimit    Reason = "subscription_limit"
-	PublishUnknown       Reason = "publish_outcome_unknown"
+	TopicReserved     Reason = "topic_reserved"
+	TopicInvalid      Reason = "topic_invalid"
+	TopicQuota        Reason = "topic_quota"
+	StorageFull       Reason = "storage_full"
+	BacklogFull       Reason = "backlog_full"
+	MessageTooLarge   Reason = "message_too_large"
+	QoSUnsupported    Reason = "qos_not_supported"
+	RetainUnsupported Reason = "retain_not_supported"
+	SharedUnsupported Reason = "shared_subscription_not_supported"
+	SubscriptionLimit Reason = "subscription_limit"
+	PublishUnknown    Reason = "publish_outcome_unknown"
 )
 
 // Drops: a message that was not delivered to one subscriber, or not at all.

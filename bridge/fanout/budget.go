@@ -149,7 +149,11 @@ func (s *source) cursors() (low, high uint64) {
 			low, high = min(low, sub.cursor), max(high, sub.cursor)
 		}
 	}
-	return low, max(high, s.ring.floor)
+	// What is acknowledged cannot come again.
+	for high = max(high, s.ring.floor); high < s.ring.next && s.ring.at(high).acked; {
+		high++
+	}
+	return low, high
 }
 
 // starve notes that messages were refused or discarded for want of room in the budget. The caller holds feed.mu.

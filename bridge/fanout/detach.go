@@ -107,7 +107,7 @@ func (f *feed) slow() (slow []*Subscription) {
 	edge := r.floor + max(1, r.span()/4)
 	ahead := false
 	for _, sub := range f.idle {
-		ahead = ahead || sub.active && sub.low() >= edge
+		ahead = ahead || sub.joining || sub.active && sub.low() >= edge
 	}
 	if !ahead {
 		return nil
@@ -144,8 +144,11 @@ func (f *feed) detach(sub *Subscription) error {
 		return nil
 	}
 	sub.adopt(own, r)
+	w := sub.waker
 	f.mu.Unlock()
-	sub.session.Wake()
+	if w != nil { // else it comes by itself, after Bind
+		w.Wake()
+	}
 	return nil
 }
 
@@ -177,7 +180,7 @@ func (s *Subscription) adopt(own *source, r reader.Attached) {
 		s.old.drop()
 		s.old = nil
 	}
-	s.source, s.cursor, s.detached = own, 0, time.Now()
+	s.source, s.cursor, own.since = own, 0, time.Now()
 	own.settled = true
 	own.attached(r)
 	for i := own.ring.first; i < own.ring.next; i++ {
@@ -222,7 +225,7 @@ func (s *source) settle(index uint64) {
 // everything is acknowledged that the shared reader may have acknowledged already.
 func (f *feed) rejoin(s *Subscription) {
 	own, r := s.source, &f.source.ring
-	if s.old != nil || s.last.Stream != r.stream || r.next == r.first || time.Since(s.detached) < rejoinAfter {
+	if s.old != nil || s.last.Stream != r.stream || r.next == r.first || time.Since(own.since) < rejoinAfter {
 		return
 	}
 	index, ok := r.find(s.last.Sequence)
@@ -231,7 +234,7 @@ func (f *feed) rejoin(s *Subscription) {
 	}
 	own.retire(r)
 	s.waiting = false
-	s.old, s.until = own, r.next
+	s.old, own.joined = own, r.next
 	s.source = &f.source
 	f.hub.metrics.rejoin()
 	if index == r.next {
@@ -239,10 +242,6 @@ func (f *feed) rejoin(s *Subscription) {
 		return
 	}
 	s.enter(index)
-	for i := index; i < r.next; i++ {
-		r.at(i).waits++
-	}
-	r.retreat(index)
 }
 
 // retire turns the source of a detached subscription into one that only holds what the subscription has not acknowledged,
@@ -306,7 +305,7 @@ func (s *Subscription) retire() {
 	if s.old == nil {
 		return
 	}
-	if t := s.window.oldest(); t != nil && (t.source == s.old || t.index < s.until) || t == nil && s.cursor < s.until {
+	if t := s.window.oldest(); t != nil && (t.source == s.old || t.index < s.old.joined) || t == nil && s.cursor < s.old.joined {
 		return
 	}
 	s.old.drop()

@@ -1,10 +1,16 @@
 // Package fanout shares one reader per topic among all sessions of a bridge that subscribe to it. A session holds a
 // cursor into the reader's buffer, not a queue of its own.
 //
-// A feed is one topic: its shared source (a reader and the ring it fills) and the subscriptions. A subscription that
-// falls behind the others gets a source of its own and later joins the shared one again. One lock per feed guards all
-// of this. Lock order: session, Hub.mu, feed.mu, reader; a session is woken with none of the others held. Whatever waits
-// for JetStream runs on goroutines of the hub, which Close awaits.
+// A feed is one topic: its shared source (a reader and the ring it fills) and the subscriptions, at most one of each session
+// however many of its topic filters match. A subscription that falls behind the others gets a source of its own and later
+// joins the shared one again. One lock per feed guards all of this.
+//
+// Filters with wildcards are in an index. Whoever makes a feed adds a subscription for every session with a filter that
+// matches, before the reader exists, so that these see all that it delivers; for a topic that was created after the filter
+// was announced that is everything. Topics that existed before are attached one by one, and begin after what was stored.
+//
+// Lock order: session, Hub.mu, feed.mu, then Member.mu or the reader; a session is called with none of them held. Whatever
+// waits for JetStream runs on the caller's goroutine or on one of the hub, which Close awaits.
 package fanout
 
 import (
@@ -29,13 +35,15 @@ type Log interface {
 	// LastSequence is the sequence of the newest message stored on the topic, as the stream's leader tells it:
 	// everything stored before the call counts.
 	LastSequence(ctx context.Context, topic string) (uint64, error)
-}
-
-// Session is the receiving end: the hub calls Wake when one of its subscriptions has something new, once, until Next
-// has said again that there is nothing. Wake must not block and must not call back into the hub. One more may come
-// after Subscription.Close, and one before Subscribe has returned: a session calls Next once it has the Subscription.
-type Session interface {
-	Wake()
+	// Watch announces a filter with wildcards and returns the topics that exist and match it. Those created from then on are told
+	// to the function given to OnCreated, once a consumer for this bridge exists that has everything since: Attach adopts it.
+	Watch(ctx context.Context, filter string) (topics []string, err error)
+	// Unwatch takes one Watch back. It does not block.
+	Unwatch(filter string)
+	// OnCreated sets who is told of created topics. It is called before the first Watch.
+	OnCreated(f func(topic string))
+	// Release gives back a topic told by OnCreated that nobody wants any more. It does not block.
+	Release(topic string)
 }
 
 // Config of a Hub.
@@ -61,10 +69,12 @@ type Hub struct {
 	buffered atomic.Int64  // bytes in all sources
 	starving atomic.Int64  // sources that wait for room in the budget
 
-	mu     sync.Mutex
-	closed bool
-	shared map[key]*feed
-	feeds  map[*feed]struct{} // the shared ones and those of the error topic
+	mu      sync.Mutex
+	closed  bool
+	shared  map[key]*feed
+	opening map[*feed]struct{} // of the shared ones, those whose reader is not open yet
+	feeds   map[*feed]struct{} // the shared ones and those of the error topic
+	watched map[Log]*watched   // the filters with wildcards
 }
 
 type key struct {
@@ -85,7 +95,9 @@ func New(cfg Config) *Hub {
 		metrics: cfg.Metrics,
 		relieve: make(chan struct{}, 1),
 		shared:  make(map[key]*feed),
+		opening: make(map[*feed]struct{}),
 		feeds:   make(map[*feed]struct{}),
+		watched: make(map[Log]*watched),
 	}
 	if h.budget == 0 {
 		h.budget = defaultBudget
@@ -96,88 +108,41 @@ func New(cfg Config) *Hub {
 	return h
 }
 
-// Subscribe returns once the topic's consumer exists: every message stored from then on is seen by Next, none stored
-// before. hold tells whether messages wait for this session's Ack (QoS 1) or pass it by (QoS 0).
-func (h *Hub) Subscribe(ctx context.Context, log Log, topic string, hold bool, s Session) (*Subscription, error) {
-	k := key{log, topic}
-	for {
-		sub, f, first, err := h.enter(k, hold, s)
-		if err != nil {
-			return nil, err
-		}
-		if sub == nil { // its last subscription has just left; the next feed begins when this one has ended
-			select {
-			case <-f.ended:
-				continue
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		}
-		after := uint64(0)
-		err = f.wait(ctx)
-		if err == nil && !first {
-			// The consumer may be older than this subscription, and so may be what it has yet to deliver.
-			after, err = f.lastSequence(ctx)
-		}
-		if err != nil {
-			sub.Close()
-			return nil, err
-		}
-		if !first {
-			f.join(sub, after)
-		}
-		return sub, nil
-	}
-}
-
-// enter adds a subscription to the topic's feed, and makes the feed where there is none. The subscription is nil where
-// the feed is about to end.
-func (h *Hub) enter(k key, hold bool, s Session) (sub *Subscription, f *feed, first bool, err error) {
+// enter adds a subscription of m to the topic's feed, or finds the one it has, and makes the feed where there is none: then the
+// subscription is its first. It is nil where the feed is about to end.
+func (h *Hub) enter(k key, m *Member, hold bool) (sub *Subscription, f *feed, first bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
+	if h.closed || m.left {
 		return nil, nil, false, errClosed
 	}
 	f = h.shared[k]
 	if f == nil {
-		first = true
-		f = h.newFeed(k.topic, k.log)
-		h.shared[k] = f
-		h.feeds[f] = struct{}{}
+		f = h.make(k, h.matching(k))
+		sub = f.add(m, hold, true, false) // before the reader, so that it sees all that this delivers
+		h.open(k, f)
+		return sub, f, true, nil
 	}
-	sub = f.add(hold, s, first)
-	if first {
-		h.work.Go(func() {
-			f.attach(func(ctx context.Context) (reader.Attached, error) {
-				return k.log.Attach(ctx, k.topic, "", 0, &f.source)
-			})
-		})
-	}
-	return sub, f, first, nil
+	return f.add(m, hold, true, false), f, false, nil
 }
 
-// SubscribeErrors subscribes to the error topic of one client identifier and user, with what was kept of its previous
-// connections, or with clientID "" to the whole tenant's. It shares its reader with nobody.
-func (h *Hub) SubscribeErrors(ctx context.Context, log Log, clientID, user string, hold bool, s Session) (*Subscription, error) {
-	h.mu.Lock()
-	if h.closed {
-		h.mu.Unlock()
-		return nil, errClosed
+// make makes the feed of a topic, with a subscription for everybody who watches it. The caller holds mu, and opens it then.
+func (h *Hub) make(k key, watches []*watch) *feed {
+	f := h.newFeed(k.topic, k.log)
+	h.shared[k], h.opening[f], h.feeds[f] = f, struct{}{}, struct{}{}
+	for _, w := range watches {
+		f.add(w.member, w.hold, !w.settled, true)
 	}
-	f := h.newFeed("", log)
-	h.feeds[f] = struct{}{}
-	sub := f.add(hold, s, true)
+	return f
+}
+
+// open opens the reader of a feed.
+func (h *Hub) open(k key, f *feed) {
 	h.work.Go(func() {
 		f.attach(func(ctx context.Context) (reader.Attached, error) {
-			return log.AttachErrors(ctx, clientID, user, &f.source)
+			return k.log.Attach(ctx, k.topic, "", 0, &f.source)
 		})
 	})
-	h.mu.Unlock()
-	if err := f.wait(ctx); err != nil {
-		sub.Close()
-		return nil, err
-	}
-	return sub, nil
 }
 
 // Close ends all subscriptions, deletes their consumers and waits for everything the hub has started.
@@ -211,9 +176,17 @@ func (h *Hub) gone(f *feed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.feeds, f)
+	delete(h.opening, f)
 	if k := (key{f.log, f.topic}); h.shared[k] == f {
 		delete(h.shared, k)
 	}
+}
+
+// opened notes that a feed's reader is open.
+func (h *Hub) opened(f *feed) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.opening, f)
 }
 
 func (h *Hub) nextName() string { return strconv.FormatUint(h.names.Add(1), 10) }

@@ -26,7 +26,9 @@ type feed struct {
 	ready chan struct{} // closed by attach, when err is set
 	ended chan struct{} // closed by end, when everything is closed
 
-	err error // guarded by ready
+	// guarded by ready
+	err     error
+	adopted bool // the reader has taken over a consumer, with everything since the topic was created
 
 	mu     sync.Mutex
 	source source // the shared one
@@ -58,20 +60,40 @@ func (f *feed) attach(open func(context.Context) (reader.Attached, error)) {
 	defer cancel()
 	r, err := open(ctx)
 	f.mu.Lock()
-	f.err = err
+	f.err, f.adopted = err, err == nil && r.Adopted()
 	close(f.ready)
 	if err != nil {
 		f.ending = true
+		f.closeSubscriptions()
 		f.mu.Unlock()
 		f.hub.gone(f)
 		close(f.ended)
 		return
 	}
 	f.source.attached(r)
-	ending := f.ending
+	ending, watching := f.ending, f.watching()
 	f.mu.Unlock()
+	f.hub.opened(f)
+	tell(watching)
 	if ending {
 		f.end()
+	}
+}
+
+// watching lists the subscriptions that their sessions do not know yet. The caller holds mu.
+func (f *feed) watching() (all []*Subscription) {
+	for _, sub := range f.subs {
+		if sub.watched {
+			all = append(all, sub)
+		}
+	}
+	return all
+}
+
+// tell hands subscriptions to their sessions.
+func tell(subs []*Subscription) {
+	for _, sub := range subs {
+		sub.member.session.Opened(sub)
 	}
 }
 
@@ -83,6 +105,13 @@ func (f *feed) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// leaving tells that the last subscription has left.
+func (f *feed) leaving() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ending
 }
 
 // end closes the shared reader after the last subscription has left.
@@ -99,32 +128,54 @@ func (f *feed) end() {
 	close(f.ended)
 }
 
-// add makes a subscription; it returns nil where the feed is ending. The first one starts with the reader, the others
-// when they join.
-func (f *feed) add(hold bool, s Session, first bool) *Subscription {
+// add finds the subscription of m, or makes one: tentative where what it has to see is not known yet, watched where it is made for a
+// filter with wildcards. It returns nil where the feed is ending, and where a watched one comes too late to see everything.
+func (f *feed) add(m *Member, hold, tentative, watched bool) *Subscription {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ending {
 		return nil
 	}
-	sub := &Subscription{feed: f, session: s, hold: hold, source: &f.source, place: len(f.subs), resting: -1}
-	f.subs = append(f.subs, sub)
-	if first {
-		sub.enter(0)
-		sub.rest()
+	sub := m.find(f)
+	if sub == nil {
+		if watched && f.source.reader != nil {
+			return nil
+		}
+		sub = &Subscription{
+			feed: f, member: m, hold: hold, tentative: tentative, source: &f.source, place: int32(len(f.subs)), resting: -1,
+		}
+		f.subs = append(f.subs, sub)
+		m.put(sub)
+		if f.source.reader == nil {
+			sub.enter(0)
+		}
 	}
+	if hold {
+		sub.raise()
+	}
+	sub.tentative = sub.tentative && tentative
+	sub.watched = sub.watched || watched
 	return sub
 }
 
-// join lets a subscription begin with the first message after a stream sequence.
-func (f *feed) join(sub *Subscription, after uint64) {
+// begin lets a subscription that is still tentative begin with the first message after a stream sequence.
+func (f *feed) begin(sub *Subscription, after uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if sub.closed {
+	if sub.closed || !sub.tentative {
 		return
 	}
-	sub.rest()
+	if sub.source.owner != nil {
+		sub.source.drop()
+		sub.source = &f.source
+	}
+	asked := sub.resting >= 0 || sub.waiting
+	sub.leave()
+	sub.last = place{f.source.ring.stream, after} // for a source of its own that is being made
 	f.await(sub, after)
+	if asked {
+		sub.rest() // its session waits to be woken
+	}
 }
 
 // await makes a subscription start at the first entry still to come that has a sequence above after.
@@ -159,6 +210,7 @@ func (f *feed) admit(d *reader.Delivery) {
 
 // remove takes a subscription out, and ends the feed with the last one. The caller holds mu.
 func (f *feed) remove(sub *Subscription) {
+	sub.member.remove(sub)
 	last := f.subs[len(f.subs)-1]
 	f.subs[sub.place], last.place = last, sub.place
 	f.subs[len(f.subs)-1] = nil
@@ -178,6 +230,10 @@ func (f *feed) remove(sub *Subscription) {
 func (f *feed) closeAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.closeSubscriptions()
+}
+
+func (f *feed) closeSubscriptions() {
 	for len(f.subs) > 0 {
 		f.subs[len(f.subs)-1].close()
 	}

@@ -130,8 +130,9 @@ type streamLog struct {
 	metrics  *reader.Metrics
 	pace     *reader.Pace
 	attached atomic.Int64
-	opened   atomic.Int64 // ever
-	fail     atomic.Bool
+	watching
+	opened atomic.Int64 // ever
+	fail   atomic.Bool
 	// gate, when set, is received from before an attach goes on.
 	gate chan struct{}
 }
@@ -157,21 +158,28 @@ func (l *streamLog) Attach(ctx context.Context, topic, name string, from uint64,
 	if topic != "a" {
 		cfg.Durable += "_" + topic
 	}
-	if from != 0 {
+	adopted := from == 0 && name == "" && l.adopt(topic)
+	switch {
+	case from != 0:
 		cfg.Start, cfg.From = reader.StartSequence, from
+	case adopted:
+		cfg.Start = reader.StartAll
 	}
 	r, err := reader.Open(ctx, cfg, sink)
 	if err != nil {
 		return nil, err
 	}
 	l.attached.Add(1)
-	return counted{r, l}, nil
+	return counted{r, l, adopted}, nil
 }
 
 type counted struct {
 	reader.Attached
-	log *streamLog
+	log     *streamLog
+	adopted bool
 }
+
+func (c counted) Adopted() bool { return c.adopted }
 
 func (c counted) Close(ctx context.Context) error {
 	c.log.attached.Add(-1)
@@ -230,6 +238,7 @@ type session struct {
 	t    testing.TB
 	name string
 	hold bool
+	m    *fanout.Member
 	sub  *fanout.Subscription
 	wake chan struct{}
 	stop chan struct{}
@@ -244,6 +253,8 @@ type session struct {
 	bad  bool
 }
 
+func (s *session) Opened(*fanout.Subscription) {}
+
 func (s *session) Wake() {
 	select {
 	case s.wake <- struct{}{}:
@@ -254,6 +265,7 @@ func (s *session) Wake() {
 func (e *env) session(name string, hold bool) *session {
 	s := &session{t: e.t, name: name, hold: hold, wake: make(chan struct{}, 1), stop: make(chan struct{}), last: -1}
 	s.cond = sync.NewCond(&s.mu)
+	s.m = e.hub.Join(e.log, s)
 	return s
 }
 
@@ -269,9 +281,10 @@ func (e *env) subscribe(name string, hold bool) *session {
 func (e *env) attach(s *session) {
 	e.t.Helper()
 	var err error
-	if s.sub, err = e.hub.Subscribe(deadline(e.t), e.log, "a", s.hold, s); err != nil {
+	if s.sub, err = s.m.Subscribe(deadline(e.t), "a", s.hold); err != nil {
 		e.t.Fatal(err)
 	}
+	s.sub.Bind(s)
 }
 
 // read starts reading; it checks that numbers ascend by one.
@@ -279,11 +292,11 @@ func (s *session) read() {
 	s.done.Go(func() {
 		for {
 			for {
-				d, ok := s.sub.Next()
+				d, held, ok := s.sub.Next()
 				if !ok {
 					break
 				}
-				if s.take(d) {
+				if s.take(d) && held {
 					s.sub.Ack(d.Sequence)
 				}
 			}
@@ -345,7 +358,7 @@ func (s *session) close() {
 		close(s.stop)
 	}
 	s.done.Wait()
-	s.sub.Close()
+	s.m.Leave()
 }
 
 // value reads a metric, the sum over its labels.

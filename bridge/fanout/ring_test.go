@@ -19,11 +19,12 @@ func (quietSession) Wake() {}
 func BenchmarkFanOut10000(b *testing.B) {
 	h := &Hub{budget: defaultBudget}
 	f := h.newFeed("t", nil)
-	f.source.attached(idleReader{})
 	subs := make([]*Subscription, 10_000)
 	for i := range subs {
-		subs[i] = f.add(true, quietSession{}, true)
+		subs[i] = f.add(&Member{}, true, false, false)
+		subs[i].Bind(quietSession{})
 	}
+	f.source.attached(idleReader{})
 	m := &message.Message{}
 	b.ReportAllocs()
 	n := uint64(0)
@@ -31,7 +32,7 @@ func BenchmarkFanOut10000(b *testing.B) {
 		n++
 		f.source.Deliver(reader.Delivery{Message: m, Stream: "S", Sequence: n, Size: 128})
 		for _, s := range subs {
-			d, _ := s.Next()
+			d, _, _ := s.Next()
 			s.Ack(d.Sequence)
 			s.Next()
 		}
@@ -41,14 +42,15 @@ func BenchmarkFanOut10000(b *testing.B) {
 func TestNextAndAckDoNotAllocate(t *testing.T) {
 	h := &Hub{budget: defaultBudget}
 	f := h.newFeed("t", nil)
+	s := f.add(&Member{}, true, false, false)
+	s.Bind(quietSession{})
 	f.source.attached(idleReader{})
-	s := f.add(true, quietSession{}, true)
 	m := &message.Message{}
 	n := uint64(0)
 	step := func() {
 		n++
 		f.source.Deliver(reader.Delivery{Message: m, Stream: "S", Sequence: n, Size: 128})
-		d, ok := s.Next()
+		d, _, ok := s.Next()
 		if !ok || d.Sequence != n {
 			t.Fatalf("got %d, %t; want %d", d.Sequence, ok, n)
 		}

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/weirmq/weir/jetstream/reader"
 )
@@ -35,7 +36,11 @@ type source struct {
 	retired         bool  // it delivers nothing any more and only holds what is not acknowledged, up to sequence until
 	dropped         bool  // it is being closed
 	until           uint64
-	settled         bool // of a detached subscription: what it had before is sorted out, see settle
+	// Of a source of a detached subscription: when it was detached; what index in the shared ring it joined that before; and whether
+	// what it had before is sorted out, see settle.
+	since   time.Time
+	joined  uint64
+	settled bool
 }
 
 // Deliver takes the next message from the reader.
@@ -56,7 +61,7 @@ func (s *source) Deliver(d reader.Delivery) bool {
 		wake := s.deliverOwn(d)
 		f.mu.Unlock()
 		if wake {
-			s.owner.session.Wake()
+			s.owner.waker.Wake()
 		}
 		return true
 	}
@@ -76,7 +81,7 @@ func (s *source) Deliver(d reader.Delivery) bool {
 	}
 	f.mu.Unlock()
 	for i, sub := range f.waking {
-		sub.session.Wake()
+		sub.waker.Wake()
 		f.waking[i] = nil
 	}
 	return true

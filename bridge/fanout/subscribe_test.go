@@ -119,7 +119,7 @@ func TestCloseLetsGo(t *testing.T) {
 	b.waitFor(49)
 	a.close()
 	e.until("empty", empty)
-	if _, ok := a.sub.Next(); ok {
+	if _, _, ok := a.sub.Next(); ok {
 		t.Error("Next gives messages after Close")
 	}
 	a.sub.Ack(1)
@@ -134,7 +134,7 @@ func TestSubscribeFails(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if _, err := e.hub.Subscribe(deadline(t), e.log, "a", true, e.session("x", true)); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := e.session("x", true).m.Subscribe(deadline(t), "a", true); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -152,7 +152,7 @@ func TestSubscribeGivenUpWhileAttaching(t *testing.T) {
 	ctx, cancel := context.WithCancel(deadline(t))
 	result := make(chan error, 1)
 	go func() {
-		_, err := e.hub.Subscribe(ctx, e.log, "a", true, e.session("x", true))
+		_, err := e.session("x", true).m.Subscribe(ctx, "a", true)
 		result <- err
 	}()
 	cancel()
@@ -177,9 +177,10 @@ func TestErrorTopicHasAReaderOfItsOwn(t *testing.T) {
 	}
 	s := e.session("dev", true)
 	var err error
-	if s.sub, err = e.hub.SubscribeErrors(deadline(t), e.log, "dev", "u", true, s); err != nil {
+	if s.sub, err = s.m.SubscribeErrors(deadline(t), "dev", "u", true); err != nil {
 		t.Fatal(err)
 	}
+	s.sub.Bind(s)
 	s.read()
 	s.waitFor(2)
 	s.close()
@@ -196,7 +197,7 @@ func TestHubCloseEndsEverything(t *testing.T) {
 	if n := e.log.attached.Load(); n != 0 {
 		t.Errorf("%d readers left", n)
 	}
-	if _, err := e.hub.Subscribe(deadline(t), e.log, "a", true, a); err == nil {
+	if _, err := e.session("b", true).m.Subscribe(deadline(t), "a", true); err == nil {
 		t.Error("a closed hub takes subscriptions")
 	}
 }

@@ -2,61 +2,155 @@ package fanout
 
 import (
 	"slices"
-	"time"
 
 	"github.com/weirmq/weir/jetstream/reader"
 )
 
-// Subscription is one session's cursor into one topic. Next and Ack are called by the session under its own lock.
+// Waker is called when a subscription has something new, once, until Next has said again that there is nothing. It must not
+// block and must not call back into the hub. One more call may come after Subscription.Close.
+type Waker interface {
+	Wake()
+}
+
+// Subscription is one session's cursor into one topic. Next and Ack are called by the session under its own lock. There may be
+// very many: sessions times topics.
 type Subscription struct {
 	// Immutable.
-	feed    *feed
-	session Session
-	hold    bool
+	feed   *feed
+	member *Member
 
 	// Guarded by feed.mu.
-	place   int     // in feed.subs
+	waker   Waker   // set before the first Next
 	source  *source // where it reads: the shared one, or its own
 	cursor  uint64  // index of its next message there
 	window  window
-	last    reader.Delivery // the newest that it has taken, without the message
-	resting int             // place in feed.idle, -1: not there
-	waiting bool            // Next has found nothing in its own source
-	joining bool            // it is in feed.joining, for its first message after sequence after
-	after   uint64
-	active  bool // it counts among feed.holders, if it holds at all
+	last    place   // of the newest that it has taken
+	after   uint64  // see joining
+	old     *source // the one of its own that it left, until what that holds is acknowledged
+	place   int32   // in feed.subs
+	resting int32   // place in feed.idle, -1: not there
+	hold    bool    // messages wait for Ack; set once
+	waiting bool    // Next has found nothing in its own source
+	joining bool    // it is in feed.joining, for its first message after sequence after
+	active  bool    // it reads the shared source, and counts among feed.holders if it holds
 	closed  bool
-
-	detached time.Time // when it got its own source
-	// old is the source of its own that it left, kept until everything before index until is acknowledged.
-	old   *source
-	until uint64
+	// tentative: nobody has returned from subscribing with it, so that it may yet skip what was stored before.
+	tentative bool
+	watched   bool // made for a filter with wildcards: the session has to be told
 }
 
-// Next returns the message at the cursor and moves on. ok is false where there is none.
-func (s *Subscription) Next() (d reader.Delivery, ok bool) {
+// place is one in a stream.
+type place struct {
+	Stream   string
+	Sequence uint64
+}
+
+// Topic is what the subscription is to; empty for an error topic.
+func (s *Subscription) Topic() string { return s.feed.topic }
+
+// Bind sets who is woken. It reports false where the subscription is closed. Next comes after it, and once before the first Wake.
+func (s *Subscription) Bind(w Waker) bool {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	s.waker = w
+	return !s.closed
+}
+
+// Hold lets all messages that Next has not returned wait for Ack from now on.
+func (s *Subscription) Hold() {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	s.raise()
+}
+
+// raise is Hold. What the shared source has already, acknowledged as it may be, is held with the rest: it is read once more.
+func (s *Subscription) raise() {
+	if s.hold || s.closed {
+		return
+	}
+	s.hold = true
+	if s.active {
+		s.skip()
+		s.holdShared()
+	}
+}
+
+// holdShared lets the shared source hold for the subscription, from its cursor on.
+func (s *Subscription) holdShared() {
+	s.feed.holders++
+	r := &s.feed.source.ring
+	for i := s.cursor; i < r.next; i++ {
+		r.at(i).waits++
+	}
+	r.retreat(s.cursor)
+}
+
+// begun tells that it is settled what the subscription sees.
+func (s *Subscription) begun() bool {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	return !s.tentative
+}
+
+// settle ends the time in which the subscription may yet skip what was stored before. It fails where it was closed meanwhile.
+func (s *Subscription) settle() error {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	if s.active || s.joining || s.source.owner != nil { // else whoever has made it is about to let it begin
+		s.tentative = false
+	}
+	if s.closed {
+		return errClosed
+	}
+	return nil
+}
+
+// giveUp closes the subscription if it is still tentative.
+func (s *Subscription) giveUp() {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	if s.tentative {
+		s.close()
+	}
+}
+
+// ready tells that the reader is open.
+func (s *Subscription) ready() bool {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	return s.feed.source.reader != nil
+}
+
+// skip moves a subscription that does not hold past messages that are gone.
+func (s *Subscription) skip() {
+	if r := &s.feed.source.ring; s.cursor < r.readable {
+		s.feed.hub.metrics.skip(r.readable - s.cursor)
+		s.cursor = r.readable
+	}
+}
+
+// Next returns the message at the cursor and moves on; held tells that it waits for Ack. ok is false where there is none.
+func (s *Subscription) Next() (d reader.Delivery, held, ok bool) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if s.closed {
-		return d, false
+		return d, false, false
 	}
 	if s.source.owner != nil {
 		f.rejoin(s)
 	}
 	src := s.source
 	r := &src.ring
-	if !s.hold && s.cursor < r.readable && s.active {
-		f.hub.metrics.skip(r.readable - s.cursor)
-		s.cursor = r.readable
+	if !s.hold && s.active {
+		s.skip()
 	}
-	if s.cursor >= r.next || s.joining || src.owner != nil && !src.settled {
-		s.rest()
-		return d, false
+	if s.cursor >= r.next || src.owner == nil && !s.active || src.owner != nil && !src.settled {
+		s.rest() // the session may have it from a filter before it is known where it begins
+		return d, false, false
 	}
 	d = r.at(s.cursor).d
-	s.last = d
-	s.last.Message = nil
+	s.last = place{d.Stream, d.Sequence}
 	if s.hold {
 		s.window.push(taken{sequence: d.Sequence, source: src, index: s.cursor})
 	}
@@ -66,7 +160,7 @@ func (s *Subscription) Next() (d reader.Delivery, ok bool) {
 	}
 	s.cursor++
 	s.retire()
-	return d, true
+	return d, s.hold, true
 }
 
 // Ack tells that the session is done with the message of that sequence, which Next returned before.
@@ -120,7 +214,7 @@ func (s *Subscription) close() {
 func (s *Subscription) enter(index uint64) {
 	s.joining, s.active, s.cursor = false, true, index
 	if s.hold {
-		s.feed.holders++
+		s.holdShared()
 	}
 }
 
@@ -161,7 +255,7 @@ func (s *Subscription) rest() {
 		return
 	}
 	if s.resting < 0 {
-		s.resting = len(f.idle)
+		s.resting = int32(len(f.idle))
 		f.idle = append(f.idle, s)
 	}
 	f.source.hungry()

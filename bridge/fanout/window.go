@@ -6,8 +6,8 @@ import "slices"
 // the session's limit.
 type window struct {
 	taken []taken // taken[head:]; the leading one is not acknowledged
-	head  int
-	acked int // of them; they go when they are many
+	head  int32
+	acked int32 // of them; they go when they are many
 }
 
 // compactAt is how many acknowledged messages may lie among the others.
@@ -24,7 +24,7 @@ type taken struct {
 const absent = ^uint64(0)
 
 func (w *window) push(t taken) {
-	if len(w.taken) == cap(w.taken) && w.head > len(w.taken)/2 {
+	if len(w.taken) == cap(w.taken) && int(w.head) > len(w.taken)/2 {
 		w.taken = w.taken[:copy(w.taken, w.taken[w.head:])]
 		w.head = 0
 	}
@@ -33,7 +33,7 @@ func (w *window) push(t taken) {
 
 // oldest is the first that is not acknowledged, nil where there is none.
 func (w *window) oldest() *taken {
-	if w.head == len(w.taken) {
+	if int(w.head) == len(w.taken) {
 		return nil
 	}
 	return &w.taken[w.head]
@@ -75,22 +75,22 @@ func (w *window) find(sequence uint64) *taken {
 func (w *window) acknowledge(t *taken) {
 	t.acked = true
 	w.acked++
-	for w.head < len(w.taken) && w.taken[w.head].acked {
+	for int(w.head) < len(w.taken) && w.taken[w.head].acked {
 		w.head++
 		w.acked--
 	}
-	if w.acked >= compactAt && w.acked > (len(w.taken)-w.head)/2 {
+	if w.acked >= compactAt && int(w.acked) > (len(w.taken)-int(w.head))/2 {
 		open := slices.DeleteFunc(w.taken[w.head:], func(t taken) bool { return t.acked })
 		w.taken, w.head, w.acked = w.taken[:copy(w.taken, open)], 0, 0
 	}
-	if w.head == len(w.taken) {
+	if int(w.head) == len(w.taken) {
 		w.taken, w.head = w.taken[:0], 0
 	}
 }
 
 // open calls f for everything not acknowledged.
 func (w *window) open(f func(*taken)) {
-	for i := w.head; i < len(w.taken); i++ {
+	for i := int(w.head); i < len(w.taken); i++ {
 		if !w.taken[i].acked {
 			f(&w.taken[i])
 		}

@@ -410,7 +410,7 @@ func announced(t *testing.T, w *weirtest.Weir) {
 			t.Errorf("Receive Maximum %d", got.ReceiveMaximum)
 		case got.MaximumQoS == nil || *got.MaximumQoS != 1:
 			t.Error("Maximum QoS is not 1")
-		case !no(got.RetainAvailable) || !no(got.WildcardAvailable) || !no(got.SubscriptionIDs) || !no(got.SharedAvailable):
+		case !no(got.RetainAvailable) || got.WildcardAvailable != nil || got.SubscriptionIDs != nil || !no(got.SharedAvailable):
 			t.Errorf("%+v announces what is not served", got)
 		case got.MaximumPacketSize != one.size:
 			t.Errorf("Maximum Packet Size %d, want %d", got.MaximumPacketSize, one.size)

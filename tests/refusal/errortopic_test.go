@@ -85,11 +85,11 @@ func ownErrorsOnly(t *testing.T, w *weirtest.Weir, v codec.Version) {
 	if e.Time.Before(before) || e.Time.After(time.Now().Add(time.Second)) {
 		t.Errorf("the entry is of %s", e.Time)
 	}
-	c.Send(subscribe(300, 1, "a/#"))
+	c.Send(subscribe(300, 1, "$share/g/a"))
 	if nextSuback(t, c).PacketID != 300 {
 		t.Error("another SUBACK")
 	}
-	expectEntry(t, nextEntry(t, c), id, reason.WildcardUnsupported, "SUBSCRIBE", "a/#", 300)
+	expectEntry(t, nextEntry(t, c), id, reason.SharedUnsupported, "SUBSCRIBE", "$share/g/a", 300)
 	ping(c)
 }
 
