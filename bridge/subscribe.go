@@ -234,7 +234,7 @@ func (c *conn) attach(f *filter) error {
 // Opened takes the cursor of a topic that a filter with wildcards matches.
 func (c *conn) Opened(sub *fanout.Subscription) {
 	c.mu.Lock()
-	c.session.subs.open(sub.Topic(), sub, c.woken)
+	c.session.subs.open(sub.Place().Name, sub, c.woken)
 	c.mu.Unlock()
 	c.signal()
 }

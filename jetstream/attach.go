@@ -12,6 +12,7 @@ import (
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/jetstream/wire"
+	"github.com/weirmq/weir/tenant"
 )
 
 // Reader is one attached consumer.
@@ -34,13 +35,20 @@ func (a *attachment) Close(ctx context.Context) error {
 	return err
 }
 
-// Attach opens a consumer on the topic's stream (creating the topic where needed) that starts after the
+// Places are the shared and transient places with topics that a filter matches; dedicated tells whether dedicated topics may be
+// among them.
+func (l *Log) Places(filter string) (places []tenant.Place, dedicated bool) {
+	return l.currentTerms().policies.Places(filter)
+}
+
+// Attach opens a consumer on the stream of a place (creating a dedicated topic where needed) that starts after the
 // newest message, or at sequence from where that is not 0, and returns once the consumer exists: every message
 // stored from then on is delivered. Where the topic's creator has made a consumer for this bridge, it is adopted: then the reader
 // says Adopted, and what was stored before the call is delivered too.
 // name tells apart the consumers that one bridge has on one stream; "" is the shared one. The previous one of that name must
 // be closed or closing.
-func (l *Log) Attach(ctx context.Context, topic, name string, from uint64, sink reader.Sink) (Reader, error) {
+func (l *Log) Attach(ctx context.Context, place tenant.Place, name string, from uint64, _ []string, sink reader.Sink) (Reader, error) {
+	topic := place.Name
 	a, err := l.reserve(ctx, attachmentKey{stream: topic, name: name})
 	if err != nil {
 		return nil, refusal(err, 0)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/reason"
+	"github.com/weirmq/weir/tenant"
 )
 
 func TestUnusedTopicIsRemovedAndMadeAgain(t *testing.T) {
@@ -136,7 +137,7 @@ func cleanupRace(topic string, round int, a, b *Log) (removals int, err error) {
 		s := newSink()
 		var r Reader
 		if err := persist(ctx, func() (err error) {
-			r, err = logs[1].Attach(ctx, topic, "", 0, s)
+			r, err = logs[1].Attach(ctx, tenant.Dedicated(topic), "", 0, nil, s)
 			return err
 		}); err != nil {
 			errs <- fmt.Errorf("attach: %w", err)

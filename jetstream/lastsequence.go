@@ -5,12 +5,14 @@ import (
 	"errors"
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weirmq/weir/tenant"
 )
 
-// LastSequence returns the sequence of the newest message that was stored on the topic, 0 where there was none or
-// the topic has no stream. Errors are *reason.Error: nats_unavailable.
-func (l *Log) LastSequence(ctx context.Context, topic string) (uint64, error) {
-	name := l.register.topic(topic).stream()
+// LastSequence returns the sequence of the newest message that was stored at a place, 0 where there was none or
+// the place has no stream. Errors are *reason.Error: nats_unavailable.
+func (l *Log) LastSequence(ctx context.Context, place tenant.Place) (uint64, error) {
+	name := l.register.topic(place.Name).stream()
 	if name == "" {
 		return 0, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/reason"
+	"github.com/weirmq/weir/tenant"
 )
 
 // A native service that finds no stream asks for the topic and publishes again (§2.3).
@@ -174,7 +175,7 @@ func TestAttachFromSequence(t *testing.T) {
 		ds = append(ds, s.next(t))
 	}
 	own := newSink()
-	ro, err := l.Attach(ctxOf(t), "x", "1", ds[1].Sequence, own)
+	ro, err := l.Attach(ctxOf(t), tenant.Dedicated("x"), "1", ds[1].Sequence, nil, own)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +183,7 @@ func TestAttachFromSequence(t *testing.T) {
 		t.Errorf("starts at %d", d.Sequence)
 	}
 	late := newSink()
-	rl, err := l.Attach(ctxOf(t), "x", "2", 1000, late)
+	rl, err := l.Attach(ctxOf(t), tenant.Dedicated("x"), "2", 1000, nil, late)
 	if err != nil {
 		t.Fatal(err)
 	}

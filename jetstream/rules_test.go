@@ -213,7 +213,7 @@ func TestRing(t *testing.T) {
 	const room, published = 5000, 12_000
 	logs := two(t, dedicated(func(r *tenant.Rule) { r.WhenFull, r.BacklogMessages = tenant.WhenFullDiscardOldest, room }))
 	s := &sink{deliveries: make(chan reader.Delivery, published)}
-	r, err := logs[0].Attach(ctxOf(t), "t/x", "", 0, s)
+	r, err := logs[0].Attach(ctxOf(t), tenant.Dedicated("t/x"), "", 0, nil, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func TestLog(t *testing.T) {
 	awaitAcknowledged(t, a, "t/x")
 	closeReader(t, r)
 	wantHeld(t, a, "t/x", 0, 11)
-	if n, err := a.LastSequence(ctxOf(t), "t/x"); err != nil || n != 11 {
+	if n, err := a.LastSequence(ctxOf(t), tenant.Dedicated("t/x")); err != nil || n != 11 {
 		t.Errorf("last sequence %d, %v", n, err)
 	}
 	c, err := streamOf(t, a, "t/x").CreateConsumer(ctxOf(t), natsjs.ConsumerConfig{AckPolicy: natsjs.AckExplicitPolicy})
@@ -292,7 +292,7 @@ func TestLog(t *testing.T) {
 	}
 	// From a position, as a subscription that was detached has it.
 	back := newSink()
-	r, err = b.Attach(ctxOf(t), "t/x", "1", 4, back)
+	r, err = b.Attach(ctxOf(t), tenant.Dedicated("t/x"), "1", 4, nil, back)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func (w *watcher) attach(ctx context.Context, topic string) error {
 	close(w.added)
 	w.added = make(chan struct{})
 	w.mu.Unlock()
-	f.reader, f.err = w.log.Attach(ctx, topic, "", 0, f)
+	f.reader, f.err = w.log.Attach(ctx, tenant.Dedicated(topic), "", 0, nil, f)
 	close(f.ready)
 	return f.err
 }
@@ -235,7 +235,7 @@ func TestFilterBeforeTopic(t *testing.T) {
 	}
 	mustStore(t, a, "a/b/c", "three")
 	s := newSink()
-	r, err := b.Attach(ctxOf(t), "a/b/c", "", 0, s)
+	r, err := b.Attach(ctxOf(t), tenant.Dedicated("a/b/c"), "", 0, nil, s)
 	if err != nil || !r.Adopted() {
 		t.Fatalf("adopted %v: %v", r != nil && r.Adopted(), err)
 	}
@@ -245,7 +245,7 @@ func TestFilterBeforeTopic(t *testing.T) {
 	b.Release("a")
 	deletion(t, b, "a", func() {})
 	closeReader(t, r)
-	r, err = b.Attach(ctxOf(t), "a/b/c", "", 0, s)
+	r, err = b.Attach(ctxOf(t), tenant.Dedicated("a/b/c"), "", 0, nil, s)
 	if err != nil || r.Adopted() {
 		t.Fatalf("adopted once more: %v", err)
 	}

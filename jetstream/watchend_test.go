@@ -15,6 +15,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/reason"
+	"github.com/weirmq/weir/tenant"
 )
 
 // A publisher that does not ask the register, as a native one or a bridge that has not heard yet that the topic is away, cannot
@@ -113,7 +114,7 @@ func TestWatcherDies(t *testing.T) {
 		awaitTold(t, other, topic)
 		wantConsumers(t, a, topic, 1)
 	}
-	if _, err := b.Attach(ctxOf(t), "a/1", "", 0, newSink()); err != nil {
+	if _, err := b.Attach(ctxOf(t), tenant.Dedicated("a/1"), "", 0, nil, newSink()); err != nil {
 		t.Fatal(err)
 	}
 	kill(dead)
@@ -227,7 +228,7 @@ func TestWatcherComesBack(t *testing.T) {
 	mustStore(t, a, "a/2", "one")
 	awaitTold(t, told, "a/2")
 	s := newSink()
-	r, err := b.Attach(ctxOf(t), "a/2", "", 0, s)
+	r, err := b.Attach(ctxOf(t), tenant.Dedicated("a/2"), "", 0, nil, s)
 	if err != nil || !r.Adopted() {
 		t.Fatal(err)
 	}

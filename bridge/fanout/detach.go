@@ -68,7 +68,7 @@ func (f *feed) detachSlow() {
 		wait = patience
 		for _, sub := range slow {
 			if err := f.detach(sub); err != nil {
-				f.hub.log.Warn("fanout: a slow subscription cannot be detached", zap.String("topic", f.topic), zap.Error(err))
+				f.hub.log.Warn("fanout: a slow subscription cannot be detached", zap.String("place", f.place.Name), zap.Error(err))
 				wait = detachRetry
 				break
 			}
@@ -132,7 +132,7 @@ func (f *feed) detach(sub *Subscription) error {
 	own := &source{feed: f, owner: sub}
 	ctx, cancel := context.WithTimeout(f.hub.ctx, attachTimeout)
 	defer cancel()
-	r, err := f.log.Attach(ctx, f.topic, f.hub.nextName(), from, own)
+	r, err := f.log.Attach(ctx, f.place, f.hub.nextName(), from, nil, own)
 	if err != nil {
 		return err
 	}
@@ -319,7 +319,7 @@ func (s *source) drop() {
 		ctx, cancel := context.WithTimeout(s.feed.hub.ctx, closeTimeout)
 		defer cancel()
 		if err := s.reader.Close(ctx); err != nil {
-			s.feed.hub.log.Warn("fanout: closing reader", zap.String("topic", s.feed.topic), zap.Error(err))
+			s.feed.hub.log.Warn("fanout: closing reader", zap.String("place", s.feed.place.Name), zap.Error(err))
 		}
 	})
 }

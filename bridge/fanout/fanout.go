@@ -23,18 +23,23 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/tenant"
 )
 
 // Log is what the hub needs of a tenant's message log. Values are compared, so they are pointers.
 type Log interface {
-	// Attach opens a consumer on the topic's stream, after its newest message, or at sequence from where that is
-	// not 0. name tells apart the consumers of one bridge on one stream; "" is the shared one.
-	Attach(ctx context.Context, topic, name string, from uint64, sink reader.Sink) (reader.Attached, error)
+	// Places are the shared and transient places with topics that a filter matches; dedicated tells whether dedicated topics may be
+	// among them.
+	Places(filter string) (places []tenant.Place, dedicated bool)
+	// Attach opens a consumer on a place's stream, after its newest message, or at sequence from where that is
+	// not 0. name tells apart the consumers of one bridge on one stream; "" is the shared one. Where there is a name, filters say which
+	// of the place's topics the consumer is for; nil: all.
+	Attach(ctx context.Context, place tenant.Place, name string, from uint64, filters []string, sink reader.Sink) (reader.Attached, error)
 	// AttachErrors delivers the error topic of one client identifier and user, or of all with clientID "".
 	AttachErrors(ctx context.Context, clientID, user string, sink reader.Sink) (reader.Attached, error)
-	// LastSequence is the sequence of the newest message stored on the topic, as the stream's leader tells it:
+	// LastSequence is the sequence of the newest message stored at the place, as the stream's leader tells it:
 	// everything stored before the call counts.
-	LastSequence(ctx context.Context, topic string) (uint64, error)
+	LastSequence(ctx context.Context, place tenant.Place) (uint64, error)
 	// Watch announces a filter with wildcards and returns the topics that exist and match it. Those created from then on are told
 	// to the function given to OnCreated, once a consumer for this bridge exists that has everything since: Attach adopts it.
 	Watch(ctx context.Context, filter string) (topics []string, err error)
@@ -79,7 +84,7 @@ type Hub struct {
 
 type key struct {
 	log   Log
-	topic string
+	place tenant.Place
 }
 
 // errClosed: the hub takes no more subscriptions.
@@ -128,7 +133,7 @@ func (h *Hub) enter(k key, m *Member, hold bool) (sub *Subscription, f *feed, fi
 
 // make makes the feed of a topic, with a subscription for everybody who watches it. The caller holds mu, and opens it then.
 func (h *Hub) make(k key, watches []*watch) *feed {
-	f := h.newFeed(k.topic, k.log)
+	f := h.newFeed(k.place, k.log)
 	h.shared[k], h.opening[f], h.feeds[f] = f, struct{}{}, struct{}{}
 	for _, w := range watches {
 		f.add(w.member, w.hold, !w.settled, true)
@@ -140,7 +145,7 @@ func (h *Hub) make(k key, watches []*watch) *feed {
 func (h *Hub) open(k key, f *feed) {
 	h.work.Go(func() {
 		f.attach(func(ctx context.Context) (reader.Attached, error) {
-			return k.log.Attach(ctx, k.topic, "", 0, &f.source)
+			return k.log.Attach(ctx, k.place, "", 0, nil, &f.source)
 		})
 	})
 }
@@ -177,7 +182,7 @@ func (h *Hub) gone(f *feed) {
 	defer h.mu.Unlock()
 	delete(h.feeds, f)
 	delete(h.opening, f)
-	if k := (key{f.log, f.topic}); h.shared[k] == f {
+	if k := (key{f.log, f.place}); h.shared[k] == f {
 		delete(h.shared, k)
 	}
 }

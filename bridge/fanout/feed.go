@@ -8,7 +8,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/tenant"
 )
 
 // Waits of the hub's goroutines for JetStream.
@@ -17,12 +19,12 @@ const (
 	closeTimeout  = 5 * time.Second
 )
 
-// feed is one topic with all its subscriptions.
+// feed is one place with all its subscriptions.
 type feed struct {
 	// Immutable.
 	hub   *Hub
 	log   Log
-	topic string        // empty: an error topic
+	place tenant.Place  // zero: an error topic
 	ready chan struct{} // closed by attach, when err is set
 	ended chan struct{} // closed by end, when everything is closed
 
@@ -48,8 +50,8 @@ type feed struct {
 	waking []*Subscription // the idle of the last delivery; owned by the shared reader's goroutine
 }
 
-func (h *Hub) newFeed(topic string, log Log) *feed {
-	f := &feed{hub: h, log: log, topic: topic, ready: make(chan struct{}), ended: make(chan struct{})}
+func (h *Hub) newFeed(place tenant.Place, log Log) *feed {
+	f := &feed{hub: h, log: log, place: place, ready: make(chan struct{}), ended: make(chan struct{})}
 	f.source.feed = f
 	return f
 }
@@ -97,6 +99,11 @@ func tell(subs []*Subscription) {
 	}
 }
 
+// matches tells whether a filter with wildcards matches a dedicated topic's feed.
+func (f *feed) matches(name string) bool {
+	return f.place.Stream == tenant.StreamDedicated && filter.Match(name, f.place.Name)
+}
+
 // wait returns when the shared reader is open.
 func (f *feed) wait(ctx context.Context) error {
 	select {
@@ -119,7 +126,7 @@ func (f *feed) end() {
 	ctx, cancel := context.WithTimeout(f.hub.ctx, closeTimeout)
 	defer cancel()
 	if err := f.source.reader.Close(ctx); err != nil {
-		f.hub.log.Warn("fanout: closing reader", zap.String("topic", f.topic), zap.Error(err))
+		f.hub.log.Warn("fanout: closing reader", zap.String("place", f.place.Name), zap.Error(err))
 	}
 	f.mu.Lock()
 	f.source.clear()
@@ -274,7 +281,7 @@ func (f *feed) ask() {
 		fl := f.asking
 		f.mu.Unlock()
 		ctx, cancel := context.WithTimeout(f.hub.ctx, attachTimeout)
-		fl.sequence, fl.err = f.log.LastSequence(ctx, f.topic)
+		fl.sequence, fl.err = f.log.LastSequence(ctx, f.place)
 		cancel()
 		close(fl.done)
 		f.mu.Lock()

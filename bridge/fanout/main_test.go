@@ -21,6 +21,7 @@ import (
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/jetstream/wire"
+	"github.com/weirmq/weir/tenant"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -137,7 +138,10 @@ type streamLog struct {
 	gate chan struct{}
 }
 
-func (l *streamLog) Attach(ctx context.Context, topic, name string, from uint64, sink reader.Sink) (reader.Attached, error) {
+func (l *streamLog) Places(string) ([]tenant.Place, bool) { return nil, true }
+
+func (l *streamLog) Attach(ctx context.Context, place tenant.Place, name string, from uint64, _ []string, sink reader.Sink) (reader.Attached, error) {
+	topic := place.Name
 	if l.gate != nil {
 		<-l.gate
 	}
@@ -187,10 +191,10 @@ func (c counted) Close(ctx context.Context) error {
 }
 
 func (l *streamLog) AttachErrors(ctx context.Context, clientID, _ string, sink reader.Sink) (reader.Attached, error) {
-	return l.Attach(ctx, "errors", clientID, 1, sink)
+	return l.Attach(ctx, tenant.Dedicated("errors"), clientID, 1, nil, sink)
 }
 
-func (l *streamLog) LastSequence(ctx context.Context, _ string) (uint64, error) {
+func (l *streamLog) LastSequence(ctx context.Context, _ tenant.Place) (uint64, error) {
 	s, err := l.env.js.Stream(ctx, "S")
 	if err != nil {
 		return 0, err

@@ -4,8 +4,8 @@ import (
 	"context"
 	"sync"
 
-	"github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/tenant"
 )
 
 // Session is the receiving end of a Member.
@@ -49,7 +49,7 @@ func (m *Member) Subscribe(ctx context.Context, topic string, hold bool) (sub *S
 // attach is Subscribe.
 func (m *Member) attach(ctx context.Context, topic string, hold bool) (*Subscription, error) {
 	for {
-		sub, f, first, err := m.hub.enter(key{m.log, topic}, m, hold)
+		sub, f, first, err := m.hub.enter(key{m.log, tenant.Dedicated(topic)}, m, hold)
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +88,7 @@ func (m *Member) SubscribeErrors(ctx context.Context, clientID, user string, hol
 		h.mu.Unlock()
 		return nil, errClosed
 	}
-	f := h.newFeed("", m.log)
+	f := h.newFeed(tenant.Place{}, m.log)
 	h.feeds[f] = struct{}{}
 	sub = f.add(m, hold, true, false)
 	h.work.Go(func() {
@@ -162,7 +162,7 @@ func (m *Member) matching(name string) (all []*Subscription) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for f, sub := range m.subs {
-		if f.topic != "" && filter.Match(name, f.topic) {
+		if f.matches(name) {
 			all = append(all, sub)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/tenant"
 )
 
 type idleReader struct{ reader.Attached }
@@ -18,7 +19,7 @@ func (quietSession) Wake() {}
 // One message through the ring to many subscriptions, each taking and acknowledging it: what the hub itself costs.
 func BenchmarkFanOut10000(b *testing.B) {
 	h := &Hub{budget: defaultBudget}
-	f := h.newFeed("t", nil)
+	f := h.newFeed(tenant.Dedicated("t"), nil)
 	subs := make([]*Subscription, 10_000)
 	for i := range subs {
 		subs[i] = f.add(&Member{}, true, false, false)
@@ -41,7 +42,7 @@ func BenchmarkFanOut10000(b *testing.B) {
 
 func TestNextAndAckDoNotAllocate(t *testing.T) {
 	h := &Hub{budget: defaultBudget}
-	f := h.newFeed("t", nil)
+	f := h.newFeed(tenant.Dedicated("t"), nil)
 	s := f.add(&Member{}, true, false, false)
 	s.Bind(quietSession{})
 	f.source.attached(idleReader{})

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/tenant"
 )
 
 // Waker is called when a subscription has something new, once, until Next has said again that there is nothing. It must not
@@ -45,8 +46,8 @@ type place struct {
 	Sequence uint64
 }
 
-// Topic is what the subscription is to; empty for an error topic.
-func (s *Subscription) Topic() string { return s.feed.topic }
+// Place is what the subscription is to; zero for an error topic.
+func (s *Subscription) Place() tenant.Place { return s.feed.place }
 
 // Bind sets who is woken. It reports false where the subscription is closed. Next comes after it, and once before the first Wake.
 func (s *Subscription) Bind(w Waker) bool {

@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/filter/index"
+	"github.com/weirmq/weir/tenant"
 )
 
 const (
@@ -140,7 +140,7 @@ func (h *Hub) watch(m *Member, name string, hold bool) (*watch, error) {
 		w.raise()
 	}
 	for f := range h.opening {
-		if f.log == m.log && filter.Match(name, f.topic) {
+		if f.log == m.log && f.matches(name) {
 			f.add(m, hold, true, true)
 		}
 	}
@@ -187,7 +187,7 @@ func (w *watch) takeBack() {
 // matching are the watches of a topic. The caller holds mu.
 func (h *Hub) matching(k key) []*watch {
 	if all := h.watched[k.log]; all != nil {
-		return all.index.Match(nil, k.topic)
+		return all.index.Match(nil, k.place.Name)
 	}
 	return nil
 }
@@ -216,7 +216,7 @@ func (h *Hub) openCreated(log Log, all *watched) {
 		topic := all.created[0]
 		all.created = all.created[1:]
 		h.mu.Unlock()
-		again := h.openOne(key{log, topic})
+		again := h.openOne(key{log, tenant.Dedicated(topic)})
 		if again {
 			h.pause(openRetry)
 		}
@@ -240,7 +240,7 @@ func (h *Hub) openOne(k key) (again bool) {
 		watches := h.matching(k)
 		if h.closed || len(watches) == 0 {
 			h.mu.Unlock()
-			k.log.Release(k.topic)
+			k.log.Release(k.place.Name)
 			return false
 		}
 		f = h.make(k, watches)
@@ -248,7 +248,7 @@ func (h *Hub) openOne(k key) (again bool) {
 	}
 	h.mu.Unlock()
 	if err := f.wait(h.ctx); err != nil {
-		h.log.Warn("fanout: a created topic cannot be attached", zap.String("topic", k.topic), zap.Error(err))
+		h.log.Warn("fanout: a created topic cannot be attached", zap.String("topic", k.place.Name), zap.Error(err))
 		return h.ctx.Err() == nil
 	}
 	if f.leaving() {
