@@ -36,9 +36,9 @@ func TestLogThatHoldsMessagesIsNotRemoved(t *testing.T) {
 // Logs are being removed at the moment when somebody publishes. What was acknowledged is in the stream afterwards.
 func TestRemovalTakesNoMessageOfALog(t *testing.T) {
 	logs := two(t, dedicated(func(r *tenant.Rule) { r.Keep, r.BacklogBytes = tenant.KeepUntilExpired, 10_000 }))
-	rounds, lanes := 400, 4
+	rounds, lanes := 160, 4
 	if testing.Short() {
-		rounds = 80
+		rounds = 40
 	}
 	var mu sync.Mutex
 	var removals, inUse int
@@ -164,6 +164,7 @@ func TestSeal(t *testing.T) {
 		"ring for ever, later": {func(r *tenant.Rule) { r.WhenFull, r.BacklogMessages, r.TTL = tenant.WhenFullDiscardOldest, 1, -1 }, 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := two(t, dedicated(c.rule))[0]
 			mustStore(t, l, "t/x", "1")
 			mustStore(t, l, "t/x", "2")

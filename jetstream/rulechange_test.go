@@ -55,6 +55,7 @@ func TestChangeOfEachSetting(t *testing.T) {
 		"ring of the last to a log of the last, for ever": {messages(9, ring), messages(9, func(r *tenant.Rule) { log(r); ring(r); r.TTL = -1 }), acknowledged, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			logs := two(t, dedicated(c.before))
 			a, b := logs[0], logs[1]
 			s, r := attach(t, a, "t/x", "")

@@ -141,6 +141,7 @@ func TestEachCombination(t *testing.T) {
 		for _, keep := range []tenant.Keep{tenant.KeepUntilConsumed, tenant.KeepUntilExpired} {
 			for _, key := range []string{"backlog_messages", "backlog_bytes"} {
 				t.Run(fmt.Sprint(whenFull, " ", keep, " ", key), func(t *testing.T) {
+					t.Parallel()
 					rule := dedicated(func(r *tenant.Rule) {
 						r.WhenFull, r.Keep, r.TTL = whenFull, keep, time.Hour
 						if key == "backlog_messages" {

@@ -150,6 +150,7 @@ func TestFilterWithoutBridge(t *testing.T) {
 // A consumer that cannot be made fails the creation: the topic would lose messages. Once the bridge does not live any more it is
 // created without.
 func TestConsumerCannotBeMade(t *testing.T) {
+	t.Parallel() // it waits for a timeout
 	const bridge = "watcher"
 	srv := newServer(t, func(o *server.Options) {
 		deny := &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.CREATE.*." + consumerName(bridge, "")}}}

@@ -18,7 +18,7 @@ func TestWildcardRace(t *testing.T) {
 	srv := newServerProcess(t)
 	a, b := manyTopics(t, newStoreAt(t, srv, nil)), manyTopics(t, newStoreAt(t, srv, nil))
 	w := watch(b)
-	rounds, lanes := 1000, 4
+	rounds, lanes := 400, 4
 	if testing.Short() {
 		rounds = 100
 	}
