@@ -161,7 +161,7 @@ func TestConnackAnnouncesLimits(t *testing.T) {
 	if p.MaximumQoS == nil || *p.MaximumQoS != 1 {
 		t.Errorf("Maximum QoS: %v", p.MaximumQoS)
 	}
-	if p.RetainAvailable || p.WildcardSubAvailable || p.SubIDAvailable || p.SharedSubAvailable {
+	if p.RetainAvailable || !p.WildcardSubAvailable || !p.SubIDAvailable || p.SharedSubAvailable {
 		t.Errorf("retain %v, wildcards %v, subscription identifiers %v, shared subscriptions %v",
 			p.RetainAvailable, p.WildcardSubAvailable, p.SubIDAvailable, p.SharedSubAvailable)
 	}
