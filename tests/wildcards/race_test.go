@@ -25,7 +25,7 @@ func TestTopicsAreCreatedWhileTheirFiltersComeUp(t *testing.T) {
 	const lanes, rounds = 16, 625
 	nats := weirtest.StartNATS(t)
 	options := weirtest.Options{
-		Tenants:  weirtest.DemoTenants + "    quotas: {topics: 20000, backlog_bytes: 65536}\n",
+		Tenants:  weirtest.DemoTenants + "    quotas: {topics: 20000, backlog_bytes: -1}\n",
 		External: nats, Env: []string{"WEIR_TOPIC_IDLE=1s"},
 	}
 	a, b := weirtest.Start(t, options), weirtest.Start(t, options)
@@ -131,9 +131,11 @@ func (r race) subscribe(filter string, subscribed chan<- struct{}, last <-chan i
 			}
 			answered = true
 			close(subscribed)
-			if n, ok := <-last; ok {
-				until = n
+			n, ok := <-last
+			if !ok {
+				return err // the publisher says why
 			}
+			until = n
 		case *codec.Publish:
 			var n int
 			if n, err = strconv.Atoi(string(p.Payload)); err == nil && n != next && (next >= 0 || n > until) {
