@@ -55,7 +55,7 @@ func TestKeepAliveTimeout(t *testing.T) {
 }
 
 func TestConnectTimeout(t *testing.T) {
-	r := newRig(t, tenant.Quotas{}, func(s *Server) { s.ConnectTimeout = 300 * time.Millisecond })
+	r := newRig(t, tenant.Quotas{}, func(s *Server) { s.ConnectTimeout = 2 * time.Second })
 	silent, half := r.dial(codec.V5), r.dial(codec.V5)
 	half.write([]byte("\x10\x7f\x00\x04MQTT\x05"))
 	silent.expectClosed()
