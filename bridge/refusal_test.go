@@ -116,8 +116,7 @@ func TestRefusedConnectQuota(t *testing.T) {
 func TestRefusedConnectNATSUnreachable(t *testing.T) {
 	r := newRig(t, tenant.Quotas{}, nil)
 	r.connect(codec.V5, "warm").ping()
-	r.nats.Shutdown()
-	r.nats.WaitForShutdown()
+	r.stopNATS()
 	expectRefused(t, r, codec.V31, hello("me"), 3)
 	expectRefused(t, r, codec.V311, hello("me"), 3)
 	expectRefused(t, r, codec.V5, hello("me"), 0x88)

@@ -29,7 +29,12 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		os.Exit(child(dir))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // The users of every rig: two devices and an application, password "secret".
 var users = func() map[string]tenant.User {
@@ -44,7 +49,7 @@ var users = func() map[string]tenant.User {
 // rig is a bridge on a real nats-server, listening on the loopback.
 type rig struct {
 	t      testing.TB
-	nats   *server.Server
+	nats   natsServer
 	store  *jetstream.Store
 	auth   *authn.Authenticator
 	hub    *fanout.Hub
@@ -60,14 +65,17 @@ func newRig(t testing.TB, q tenant.Quotas, change func(*Server)) *rig {
 	return newBridge(t, startNATS(t, t.TempDir(), -1), q, change)
 }
 
-// startNATS starts a nats-server on the data that is in dir; port -1 is any free one.
-func startNATS(t testing.TB, dir string, port int) *server.Server {
-	t.Helper()
-	options := &server.Options{
+func serverOptions(dir string, port int) *server.Options {
+	return &server.Options{
 		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true,
 		JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 1 << 28, MaxPayload: 8 << 20,
 	}
-	ns, err := server.NewServer(options)
+}
+
+// startNATS starts a nats-server on the data that is in dir; port -1 is any free one.
+func startNATS(t testing.TB, dir string, port int) *server.Server {
+	t.Helper()
+	ns, err := server.NewServer(serverOptions(dir, port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +90,18 @@ func startNATS(t testing.TB, dir string, port int) *server.Server {
 	return ns
 }
 
+// natsServer is where a rig has its streams.
+type natsServer interface{ ClientURL() string }
+
+// stopNATS shuts down the nats-server of a rig, which is in this process.
+func (r *rig) stopNATS() {
+	ns := r.nats.(*server.Server)
+	ns.Shutdown()
+	ns.WaitForShutdown()
+}
+
 // through says how to reach a nats-server over a line.
-func through(ns *server.Server, l *line) func(string) (nats.Options, error) {
+func through(ns natsServer, l *line) func(string) (nats.Options, error) {
 	return func(tenant string) (nats.Options, error) {
 		o, err := jetstream.External(ns.ClientURL(), "")(tenant)
 		o.CustomDialer = l
@@ -92,7 +110,7 @@ func through(ns *server.Server, l *line) func(string) (nats.Options, error) {
 }
 
 // newBridge starts a bridge on a nats-server.
-func newBridge(t testing.TB, ns *server.Server, q tenant.Quotas, change func(*Server)) *rig {
+func newBridge(t testing.TB, ns natsServer, q tenant.Quotas, change func(*Server)) *rig {
 	t.Helper()
 	r := &rig{t: t, nats: ns, auth: authn.New(), line: newLine(), served: make(chan error, 1)}
 	registry := prometheus.NewRegistry()

@@ -22,7 +22,7 @@ func wait(d time.Duration) {
 // SUBACK comes, and nothing twice.
 func TestRaceOfCreationAndWildcard(t *testing.T) {
 	small := tenant.Quotas{BacklogBytes: 1 << 16}
-	one := newRig(t, small, nil)
+	one := newBridge(t, newServerProcess(t), small, nil)
 	two := newBridge(t, one.nats, small, nil)
 	for name, other := range map[string]*rig{"same bridge": one, "another bridge": two} {
 		t.Run(name, func(t *testing.T) {
