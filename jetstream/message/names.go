@@ -12,6 +12,9 @@ func StreamName(tenant, topic string, generation uint64) string {
 	return "MQTT_" + tenant + "_t_" + Hash(topic) + "_" + strconv.FormatUint(generation, 10)
 }
 
+// SharedStream is the name of the stream of all topics of a shared rule.
+func SharedStream(tenant, rule string) string { return "MQTT_" + tenant + "_s_" + rule }
+
 // InternalStream is the name of a stream with a tenant's own records.
 func InternalStream(tenant, what string) string { return "MQTT_" + tenant + "_x_" + what }
 
