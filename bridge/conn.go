@@ -222,20 +222,20 @@ func (c *conn) carryOut(e effect) {
 
 // publish hands one PUBLISH to the message log.
 func (c *conn) publish(p *codec.Publish) {
-	t := c.log.Lookup(p.Topic)
-	if t == nil {
+	route, topic := c.log.Lookup(p.Topic)
+	if route == nil {
 		ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
 		defer cancel()
 		var err error
-		if t, err = c.log.Topic(ctx, string(p.Topic)); err != nil {
+		if route, err = c.log.Topic(ctx, topic); err != nil {
 			c.refusePublish(refused(err))
 			return
 		}
 	}
-	if t.Wait(c.ctx) != nil {
+	if route.Wait(c.ctx) != nil {
 		return // the connection has ended
 	}
-	m := newMessage(t.Name(), p)
+	m := newMessage(topic, p)
 	m.ClientID, m.User, m.Role = c.session.clientID, c.principal.User, string(c.principal.Role)
 	// Under mu, so that whoever is told that an earlier publish is lost knows that no later one is still on its way: it would be
 	// stored before the client sends the earlier one again.
@@ -244,7 +244,7 @@ func (c *conn) publish(p *codec.Publish) {
 	if c.session.in.halted || c.ended != nil {
 		return
 	}
-	t.Publish(m, c, c.session.in.push(m, time.Now()))
+	route.Publish(m, c, c.session.in.push(m, time.Now()))
 }
 
 // refusePublish refuses the PUBLISH at hand because there is no topic to publish it to.

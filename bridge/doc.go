@@ -3,7 +3,7 @@
 // # Data flow
 //
 //	             ┌──────────── conn, reading goroutine ─────────────┐
-//	device ────► stream ─► codec.Reader ─► session.step ─► effect ──┼─► jetstream.Topic.Publish ─► JetStream
+//	device ────► stream ─► codec.Reader ─► session.step ─► effect ──┼─► jetstream.Route.Publish ─► JetStream
 //	             (keep alive)               (no I/O,                ├─► fanout.Member
 //	                                         no clock)              └─► ending, error topic
 //	                                            │

@@ -144,7 +144,7 @@ func (s *session) admitEach(requests []request) (admitted [][]*request) {
 func (c *conn) inOrder(admitted [][]*request) (independent [][]*request) {
 	var made []*request
 	for _, equal := range admitted {
-		if filter := equal[0].Filter; filter[0] == '$' || strings.ContainsAny(filter, "+#") || c.log.Lookup([]byte(filter)) != nil {
+		if filter := equal[0].Filter; filter[0] == '$' || strings.ContainsAny(filter, "+#") || c.known(filter) {
 			independent = append(independent, equal)
 		} else {
 			made = append(made, equal...)
@@ -154,6 +154,12 @@ func (c *conn) inOrder(admitted [][]*request) (independent [][]*request) {
 		independent = append(independent, made)
 	}
 	return independent
+}
+
+// known reports whether a topic need not be made before it can be subscribed to.
+func (c *conn) known(topic string) bool {
+	route, _ := c.log.Lookup([]byte(topic))
+	return route != nil
 }
 
 // concurrently calls f with each number below n in order, at most limit at a time, and returns when all have returned.

@@ -56,15 +56,15 @@ func (c *conn) publishWill() {
 }
 
 func (c *conn) storeWill(ctx context.Context) *reason.Error {
-	t, err := c.log.Topic(ctx, c.will.Topic)
+	route, err := c.log.Topic(ctx, c.will.Topic)
 	if err != nil {
 		return refused(err)
 	}
-	if t.Wait(ctx) != nil {
+	if route.Wait(ctx) != nil {
 		return unknownOutcome
 	}
 	a := make(answer, 1)
-	t.Publish(c.will, a, 0)
+	route.Publish(c.will, a, 0)
 	select {
 	case r := <-a:
 		if r.Outcome != publisher.Stored {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/tenant"
 )
 
 // discardWidth is how many consumers that nobody wants are deleted at a time.
@@ -43,7 +44,7 @@ func newAdoption() *adoption {
 
 // OnCreated sets who is told of topics that were created, by whatever bridge, this one included, while a watched filter matched;
 // it is called before the first Watch. f must not block, and may be told of the same topic again. The topic's consumer for this
-// bridge exists: Attach(ctx, topic, "", 0, sink) adopts it with everything stored since, also after one that failed; a topic that
+// bridge exists: Attach(ctx, tenant.Dedicated(topic), "", 0, nil, sink) adopts it with everything stored since, also after one that failed; a topic that
 // nobody here wants any more is given back with Release(topic).
 func (l *Log) OnCreated(f func(topic string)) {
 	l.adoption.mu.Lock()
@@ -164,7 +165,7 @@ func (l *Log) discardAll(ctx context.Context, topics []*Topic, width int) (faile
 
 // discard deletes the consumer that a topic's creator has made for this bridge, unless it was adopted.
 func (l *Log) discard(ctx context.Context, t *Topic) error {
-	a, other := l.tryReserve(attachmentKey{stream: t.name})
+	a, other := l.tryReserve(attachmentKey{place: tenant.Dedicated(t.name)})
 	if a != nil {
 		defer l.unreserve(a)
 	}

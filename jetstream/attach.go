@@ -1,7 +1,6 @@
 package jetstream
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"strconv"
@@ -9,9 +8,7 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
-	"github.com/weirmq/weir/jetstream/wire"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -26,7 +23,11 @@ type attachment struct {
 	closed chan struct{} // closed by Close when the consumer is deleted, or Attach when it failed
 }
 
-type attachmentKey struct{ stream, name string }
+// attachmentKey is the place, which has only a name for what is no topic's, and the name of the reader.
+type attachmentKey struct {
+	place tenant.Place
+	name  string
+}
 
 // Close stops the deliveries and deletes the consumer; after it returns the sink is not called any more.
 func (a *attachment) Close(ctx context.Context) error {
@@ -38,22 +39,27 @@ func (a *attachment) Close(ctx context.Context) error {
 // Places are the shared and transient places with topics that a filter matches; dedicated tells whether dedicated topics may be
 // among them.
 func (l *Log) Places(filter string) (places []tenant.Place, dedicated bool) {
-	return l.currentTerms().policies.Places(filter)
+	return l.currentRouting().policies.Places(filter)
 }
 
-// Attach opens a consumer on the stream of a place (creating a dedicated topic where needed) that starts after the
+// Attach opens a consumer on the stream of a place (creating it where needed) that starts after the
 // newest message, or at sequence from where that is not 0, and returns once the consumer exists: every message
 // stored from then on is delivered. Where the topic's creator has made a consumer for this bridge, it is adopted: then the reader
 // says Adopted, and what was stored before the call is delivered too.
 // name tells apart the consumers that one bridge has on one stream; "" is the shared one. The previous one of that name must
-// be closed or closing.
-func (l *Log) Attach(ctx context.Context, place tenant.Place, name string, from uint64, _ []string, sink reader.Sink) (Reader, error) {
-	topic := place.Name
-	a, err := l.reserve(ctx, attachmentKey{stream: topic, name: name})
+// be closed or closing. filters are those of the one session that a named consumer at a shared place is for: it delivers at least what
+// they match; nil: everything. A sink that is a reader.Chooser is asked about every message of a shared place.
+func (l *Log) Attach(ctx context.Context, place tenant.Place, name string, from uint64, filters []string, sink reader.Sink) (Reader, error) {
+	a, err := l.reserve(ctx, attachmentKey{place: place, name: name})
 	if err != nil {
 		return nil, refusal(err, 0)
 	}
-	r, err := l.attach(ctx, topic, name, from, sink)
+	var r *reader.Reader
+	if place.Stream == tenant.StreamShared {
+		r, err = l.attachShared(ctx, place, name, from, filters, sink)
+	} else {
+		r, err = l.attach(ctx, place.Name, name, from, sink)
+	}
 	if err != nil {
 		l.unreserve(a)
 		return nil, refusal(err, 0)
@@ -200,29 +206,6 @@ func ownedBy(bridge, consumer string) bool {
 	return ok && (rest == "" || rest[0] == '_')
 }
 
-// errBadSubject is the reader's to count.
-var errBadSubject = errors.New("the subject is not that of a topic")
-
-// decoder turns what lies in a stream of a tenant into messages, for one reader.
-type decoder struct {
-	log            *Log
-	subject, topic string // of the last message: as a rule the next one has the same
-}
-
-func (d *decoder) decode(m *wire.Msg) (*message.Message, error) {
-	if string(m.Subject) != d.subject {
-		subject := string(m.Subject)
-		topic, ok := message.Topic(d.log.tenant, subject)
-		if !ok {
-			return nil, errBadSubject
-		}
-		d.subject, d.topic = subject, topic
-	}
-	decoded := &message.Message{Topic: d.topic, Payload: bytes.Clone(m.Data)}
-	message.DecodeHeader(m.Header, decoded)
-	return decoded, nil
-}
-
 // tryReserve returns the attachment of that name that is open, or being opened, if there is one.
 func (l *Log) tryReserve(key attachmentKey) (own, other *attachment) {
 	l.mu.Lock()
@@ -239,7 +222,7 @@ func (l *Log) tryReserve(key attachmentKey) (own, other *attachment) {
 func (l *Log) attached(topic string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.attachments[attachmentKey{stream: topic}] != nil
+	return l.attachments[attachmentKey{place: tenant.Dedicated(topic)}] != nil
 }
 
 // readerOf returns the reader of an attachment, nil where it is not open yet.

@@ -221,7 +221,7 @@ func settleSessions(t *testing.T, l *Log) {
 
 func wantConsumers(t *testing.T, l *Log, topic string, want int) {
 	t.Helper()
-	top, err := l.Topic(ctxOf(t), topic)
+	top, err := dedicatedTopic(ctxOf(t), l, topic)
 	if err != nil {
 		t.Fatal(err)
 	}

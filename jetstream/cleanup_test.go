@@ -21,7 +21,7 @@ func TestUnusedTopicIsRemovedAndMadeAgain(t *testing.T) {
 	a, b := openLog(t, newStore(t, srv, nil)), openLog(t, newStore(t, srv, nil))
 	mustStore(t, a, "x", "before")
 	waitLookup(t, b, "x", true)
-	first := a.Lookup([]byte("x")).stream()
+	first := known(a, "x").stream()
 	removed, err := b.RemoveIfUnused(ctxOf(t), "x")
 	if err != nil || !removed {
 		t.Fatalf("removed %v: %v", removed, err)
@@ -34,7 +34,7 @@ func TestUnusedTopicIsRemovedAndMadeAgain(t *testing.T) {
 		t.Errorf("%d presence messages, want none", n)
 	}
 	mustStore(t, a, "x", "after")
-	if second := a.Lookup([]byte("x")).stream(); second == first {
+	if second := known(a, "x").stream(); second == first {
 		t.Errorf("stream %s came again", first)
 	}
 	if n := presences(t, a); n != 1 {
@@ -186,7 +186,7 @@ func persist(ctx context.Context, do func() error) error {
 }
 
 func publishOnce(ctx context.Context, l *Log, topic, payload string) error {
-	top, err := l.Topic(ctx, topic)
+	top, err := dedicatedTopic(ctx, l, topic)
 	if err != nil {
 		return fmt.Errorf("topic: %w", err)
 	}
@@ -210,7 +210,7 @@ func waitLookup(t *testing.T, l *Log, topic string, want bool) {
 	for {
 		top := l.register.topic(topic)
 		_, _, changed := top.look()
-		if (l.Lookup([]byte(topic)) != nil) == want {
+		if (known(l, topic) != nil) == want {
 			return
 		}
 		select {

@@ -30,7 +30,7 @@ func (l *Log) create(ctx context.Context, t *Topic, e topicEntry) error {
 		switch have := l.register.sums(); {
 		case have.live >= limits.Topics:
 			return topicQuota(limits.Topics)
-		case have.reserved > limits.StorageBytes-min(rec.reserved(), limits.StorageBytes):
+		case have.reserved > limits.StorageBytes-min(rec.reserved()+sharedBytes(l.currentTerms().policies, ""), limits.StorageBytes):
 			return storageQuota(limits.StorageBytes)
 		}
 	}
@@ -72,7 +72,7 @@ func (l *Log) build(ctx context.Context, t *Topic, mine topicEntry, rec *topicRe
 	entry, sums := t.entry, t.totals
 	t.mu.Unlock()
 	// The sums as of the own entry, so that of two who ask for the last room exactly one gets it.
-	if entry.Sequence == mine.Sequence && sums.reserved > limits.StorageBytes {
+	if entry.Sequence == mine.Sequence && sums.reserved > limits.StorageBytes-min(sharedBytes(l.currentTerms().policies, ""), limits.StorageBytes) {
 		return storageQuota(limits.StorageBytes)
 	}
 	if err := l.takePresence(ctx, rec, limits.Topics); err != nil {

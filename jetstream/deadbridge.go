@@ -50,6 +50,11 @@ func (l *Log) cleanUpAfter(ctx context.Context, bridge string) error {
 	var g errgroup.Group
 	g.SetLimit(cleanUpWidth)
 	g.Go(func() error { return l.deleteConsumers(ctx, l.names.errors, bridge) })
+	for _, s := range l.currentRouting().shared {
+		if s != nil {
+			g.Go(func() error { return l.deleteConsumers(ctx, s.stream, bridge) })
+		}
+	}
 	for _, t := range l.register.all() {
 		g.Go(func() error {
 			if _, err := l.there(ctx, t); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/jetstream/wire"
+	"github.com/weirmq/weir/tenant"
 )
 
 // OwnErrors is the topic under which a client sees its own errors.
@@ -65,14 +66,14 @@ func (r reported) Published(_ uint64, result publisher.Result) {
 // connections, or with clientID "" of the whole tenant. A client sees its own under the topic OwnErrors.
 func (l *Log) AttachErrors(ctx context.Context, clientID, user string, sink reader.Sink) (Reader, error) {
 	name := "e" + strconv.FormatUint(l.store.deliveries.Add(1), 10)
-	a, err := l.reserve(ctx, attachmentKey{stream: l.names.errors, name: name})
+	a, err := l.reserve(ctx, attachmentKey{place: tenant.Place{Name: l.names.errors}, name: name})
 	if err != nil {
 		return nil, refusal(err, 0)
 	}
 	config := l.readerConfig(l.link.shardOf(l.tenant, clientID), l.names.errors, name)
 	if clientID != "" {
 		config.Start = reader.StartAll
-		config.Filter = l.names.errorSubject(clientID)
+		config.Filters = []string{l.names.errorSubject(clientID)}
 		decode := config.Decode
 		config.Decode = func(m *wire.Msg) (*message.Message, error) {
 			decoded, err := decode(m)

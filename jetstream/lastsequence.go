@@ -6,13 +6,21 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/tenant"
 )
 
-// LastSequence returns the sequence of the newest message that was stored at a place, 0 where there was none or
-// the place has no stream. Errors are *reason.Error: nats_unavailable.
+// LastSequence returns the sequence of the newest message that was stored at a place, 0 where the place has no stream.
+// Before the first one it is that of the message before, 0 but for a shared stream. Errors are *reason.Error: nats_unavailable.
 func (l *Log) LastSequence(ctx context.Context, place tenant.Place) (uint64, error) {
-	name := l.register.topic(place.Name).stream()
+	var name string
+	switch place.Stream {
+	case tenant.StreamShared:
+		name = message.SharedStream(l.tenant, place.Name)
+	case tenant.StreamDedicated:
+		name = l.register.topic(place.Name).stream()
+	case tenant.StreamTransient:
+	}
 	if name == "" {
 		return 0, nil
 	}

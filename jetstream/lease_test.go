@@ -119,7 +119,7 @@ func awaitClosed(t *testing.T, l *lease, bridge string) {
 // loseConsumer deletes a consumer by hand, and waits until its reader has another, by another name.
 func loseConsumer(t *testing.T, l *Log, topic, name string) {
 	t.Helper()
-	top, err := l.Topic(ctxOf(t), topic)
+	top, err := dedicatedTopic(ctxOf(t), l, topic)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,10 +72,16 @@ func (l *Log) policyOf(topic string) tenant.Policy {
 }
 
 func (l *Log) setTerms(terms terms) {
-	l.mu.Lock()
-	l.terms = terms
-	l.mu.Unlock()
+	l.takeTerms(terms)
+	l.register.reroute()
 	l.limitsChanged()
+}
+
+func (l *Log) takeTerms(terms terms) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.terms = terms
+	l.reroute(terms.policies)
 }
 
 func (l *Log) limitsChanged() {
@@ -88,6 +94,7 @@ func (l *Log) limitsChanged() {
 // keepLimits brings streams to the limits whenever these may have changed, until the store is closed.
 func (l *Log) keepLimits() {
 	var retry <-chan time.Time
+	var complaint string // what was logged last
 	for {
 		select {
 		case <-l.relimit:
@@ -96,25 +103,37 @@ func (l *Log) keepLimits() {
 			return
 		}
 		retry = nil
-		if err := l.applyLimits(l.store.ctx); err != nil && l.store.ctx.Err() == nil {
-			l.log.Warn("limits not in force for every stream", zap.Error(err))
+		waiting, err := l.applyLimits(l.store.ctx)
+		switch {
+		case err != nil && l.store.ctx.Err() == nil:
+			if err.Error() != complaint {
+				complaint = err.Error()
+				l.log.Warn("limits not in force for every stream", zap.Error(err))
+			}
 			retry = time.After(limitRetry)
+		case waiting:
+			retry = time.After(tightenRetry)
+			fallthrough
+		default:
+			complaint = ""
 		}
 	}
 }
 
-// applyLimits is done by every bridge, as each learns of new limits. All write the same.
-func (l *Log) applyLimits(ctx context.Context) error {
+// applyLimits is done by every bridge, as each learns of new limits. All write the same. waiting says that a stream keeps a former limit for
+// a while.
+func (l *Log) applyLimits(ctx context.Context) (waiting bool, err error) {
 	errs := []error{l.limitPresence(ctx, l.Limits())}
 	for _, t := range l.register.all() {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 		if err := l.limitTopic(ctx, t); err != nil {
 			errs = append(errs, fmt.Errorf("topic %q: %w", t.name, err))
 		}
 	}
-	return errors.Join(errs...)
+	waiting, err = l.applyShared(ctx)
+	return waiting, errors.Join(append(errs, err)...)
 }
 
 func (l *Log) limitPresence(ctx context.Context, limits tenant.Limits) error {
@@ -136,6 +155,9 @@ func (l *Log) limitPresence(ctx context.Context, limits tenant.Limits) error {
 // limitTopic updates the stream and then says so in the register, so that a stream which was not updated is seen as such.
 func (l *Log) limitTopic(ctx context.Context, t *Topic) error {
 	policy := l.policyOf(t.name)
+	if policy.Stream != tenant.StreamDedicated {
+		return nil
+	}
 	if e, _, _ := t.look(); !e.Live || e.Value.State != live || e.Value.hasPolicy(policy) {
 		return nil
 	}

@@ -27,7 +27,7 @@ func setQuotas(s *Store, change func(*tenant.Quotas), rules ...tenant.Rule) {
 func TestDedicatedStreamIsAsDesigned(t *testing.T) {
 	srv := newServer(t, nil)
 	l := openLog(t, newStore(t, srv, nil))
-	top, err := l.Topic(ctxOf(t), "sensors/room 1/temp")
+	top, err := dedicatedTopic(ctxOf(t), l, "sensors/room 1/temp")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestLimitsReachExistingStreams(t *testing.T) {
 	s, r := attach(t, a, "x", "")
 	for _, l := range []*Log{a, b} {
 		setQuotas(l.store, func(q *tenant.Quotas) { q.BacklogMessages, q.BacklogBytes, q.TTL = 3, 1<<20, time.Hour })
-		if err := l.applyLimits(ctxOf(t)); err != nil {
+		if _, err := l.applyLimits(ctxOf(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -199,7 +199,7 @@ func TestLimitsReachExistingStreams(t *testing.T) {
 	for range 3 {
 		r.Ack(s.next(t))
 	}
-	info, err := a.link.js.Stream(ctxOf(t), a.Lookup([]byte("x")).stream())
+	info, err := a.link.js.Stream(ctxOf(t), known(a, "x").stream())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -99,12 +98,19 @@ func (s *Store) connect(tenant string) (control, error) {
 }
 
 // shardOf returns the shard of a topic, by its hash, so that the order of one topic holds.
-func (l *link) shardOf(tenant, topic string) *shard {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(tenant))
-	_, _ = h.Write([]byte{0})
-	_, _ = h.Write([]byte(topic))
-	return l.shards[h.Sum32()%uint32(len(l.shards))]
+func (l *link) shardOf(tenant, topic string) *shard { return l.shards[l.shardIndex(tenant, topic)] }
+
+func (l *link) shardIndex(tenant, topic string) int {
+	const offset, prime = 2166136261, 16777619 // of FNV-1a, as hash/fnv has it, which would allocate
+	h := uint32(offset)
+	for i := range len(tenant) {
+		h = (h ^ uint32(tenant[i])) * prime
+	}
+	h *= prime // a null byte between
+	for i := range len(topic) {
+		h = (h ^ uint32(topic[i])) * prime
+	}
+	return int(h % uint32(len(l.shards)))
 }
 
 // ready reports which connection is missing.

@@ -67,7 +67,7 @@ func (l *Log) onEnsure(m *nats.Msg) {
 	topic := string(m.Data)
 	err := l.validTopic(topic)
 	if err == nil {
-		err = l.register.topic(topic).ready(ctx, true)
+		err = l.provide(ctx, topic)
 	}
 	var reply ensureReply
 	if err != nil {
@@ -81,6 +81,22 @@ func (l *Log) onEnsure(m *nats.Msg) {
 	if err != nil && !errors.Is(err, nats.ErrMsgNoReply) {
 		l.log.Info("topic request not answered", zap.Error(err))
 	}
+}
+
+// provide returns once there is what takes the messages of a topic, although somebody may have found that there is not.
+func (l *Log) provide(ctx context.Context, topic string) error {
+	r := l.currentRouting()
+	switch place := r.policies.Place(topic); place.Stream {
+	case tenant.StreamShared:
+		if s := r.sharedRule(place.Name); s != nil {
+			return s.ready(ctx, true)
+		}
+		return errNoRule
+	case tenant.StreamTransient:
+		return nil
+	case tenant.StreamDedicated:
+	}
+	return l.register.topic(topic).ready(ctx, true)
 }
 
 // validTopic checks a topic name that comes from a native service as those of devices are checked.

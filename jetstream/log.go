@@ -32,8 +32,11 @@ type Log struct {
 	events    chan event    // to be written; never closed
 	reports   atomic.Int64  // error reports whose answer is to come
 
+	routing atomic.Pointer[routing]
+
 	mu            sync.Mutex
 	terms         terms
+	shared        map[string]*shared // by the name of the rule: those that there are, and former ones while something is on its way
 	attachments   map[attachmentKey]*attachment
 	subscriptions []*nats.Subscription
 }
@@ -55,7 +58,7 @@ func (s *Store) newLog(ctx context.Context, name string) (_ *Log, err error) {
 		creations:   make(chan struct{}, maxCreations),
 		relimit:     make(chan struct{}, 1),
 		events:      make(chan event, maxEvents),
-		terms:       s.termsOf(name),
+		shared:      make(map[string]*shared),
 		attachments: make(map[attachmentKey]*attachment),
 		adoption:    newAdoption(),
 	}
@@ -65,6 +68,7 @@ func (s *Store) newLog(ctx context.Context, name string) (_ *Log, err error) {
 			return nil, err
 		}
 	}
+	l.takeTerms(s.termsOf(name))
 	if err := l.ensureStreams(ctx); err != nil {
 		return nil, errors.Join(err, l.disconnect(ctx))
 	}
@@ -152,26 +156,4 @@ func (l *Log) open() []*attachment {
 		}
 	}
 	return all
-}
-
-// Lookup returns the topic where this bridge knows it already, else nil. It does no I/O and is safe in the path
-// of every message.
-func (l *Log) Lookup(name []byte) *Topic {
-	l.register.mu.RLock()
-	t := l.register.topics[string(name)]
-	l.register.mu.RUnlock()
-	if t == nil || !t.exists.Load() {
-		return nil
-	}
-	return t
-}
-
-// Topic returns the topic and creates it where it does not exist. It waits for JetStream. Errors are
-// *reason.Error: topic_quota, storage_full, nats_unavailable.
-func (l *Log) Topic(ctx context.Context, name string) (*Topic, error) {
-	t := l.register.topic(name)
-	if err := t.ready(ctx, false); err != nil {
-		return nil, err
-	}
-	return t, nil
 }

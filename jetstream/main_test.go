@@ -190,14 +190,28 @@ func publishTo(t *testing.T, l *Log, topic, payload string) publisher.Result {
 
 func sendTo(t *testing.T, l *Log, topic, payload string, a answers) {
 	t.Helper()
-	top := l.Lookup([]byte(topic))
-	if top == nil {
+	route, _ := l.Lookup([]byte(topic))
+	if route == nil {
 		var err error
-		if top, err = l.Topic(ctxOf(t), topic); err != nil {
+		if route, err = l.Topic(ctxOf(t), topic); err != nil {
 			t.Fatalf("topic %s: %v", topic, err)
 		}
 	}
-	top.Publish(textMessage(topic, payload), a, 0)
+	route.Publish(textMessage(topic, payload), a, 0)
+}
+
+// known returns the dedicated topic that Lookup finds, or nil.
+func known(l *Log, topic string) *Topic {
+	route, _ := l.Lookup([]byte(topic))
+	t, _ := route.(*Topic)
+	return t
+}
+
+// dedicatedTopic returns a dedicated topic, and makes it where it does not exist.
+func dedicatedTopic(ctx context.Context, l *Log, topic string) (*Topic, error) {
+	route, err := l.Topic(ctx, topic)
+	t, _ := route.(*Topic)
+	return t, err
 }
 
 func textMessage(topic, payload string) *message.Message {

@@ -16,80 +16,77 @@ const (
 	drainTimeout = time.Second
 )
 
-// startMend makes the topic's stream in the background, unless that is under way. It returns nil when the store is
+// mend is one making, or making again, of a line's stream; everybody who needs it waits for the same one.
+type mend struct {
+	done chan struct{} // closed by the goroutine that mends
+	err  error         // set before done is closed
+}
+
+func (m *mend) wait(ctx context.Context) error {
+	select {
+	case <-m.done:
+		return m.err
+	case <-ctx.Done():
+		return refusal(ctx.Err(), 0)
+	}
+}
+
+// startMend makes the line's stream in the background, unless that is under way. It returns nil when the store is
 // closed. The caller holds mu.
-func (t *Topic) startMend() *mend {
-	if t.mend != nil {
-		return t.mend
+func (l *line) startMend() *mend {
+	if l.mend != nil {
+		return l.mend
 	}
 	m := &mend{done: make(chan struct{})}
-	if !t.log.store.spawn(func() { t.runMend(m) }) {
+	if !l.log.store.spawn(func() { l.runMend(m) }) {
 		return nil
 	}
-	t.mend = m
+	l.mend = m
 	return m
 }
 
 // runMend makes the stream and repeats, in order, what found none, with later publishes held behind it.
-func (t *Topic) runMend(m *mend) {
-	ctx, cancel := context.WithTimeout(t.log.store.ctx, mendTimeout)
+func (l *line) runMend(m *mend) {
+	ctx, cancel := context.WithTimeout(l.log.store.ctx, mendTimeout)
 	defer cancel()
 	for {
-		err := t.attempt(ctx)
-		t.mu.Lock()
-		overtaken, batch := t.queue.take()
+		// Nothing may be on its way that could be stored out of order.
+		l.drain(ctx)
+		err := l.target.ensure(ctx)
+		l.mu.Lock()
+		overtaken, batch := l.queue.take()
 		if err != nil || len(batch) == 0 && len(overtaken) == 0 {
-			t.mend = nil
+			l.mend = nil
 			m.err = err
 			close(m.done)
-			t.retire()
-			t.mu.Unlock()
+			l.target.rest()
+			l.mu.Unlock()
 			answerAll(overtaken, errOvertaken)
 			answerAll(batch, err)
 			return
 		}
-		t.queue.inflight += len(batch)
-		t.mu.Unlock()
+		l.queue.inflight += len(batch)
+		l.mu.Unlock()
 		answerAll(overtaken, errOvertaken)
-		t.log.store.metrics.repeated.Add(float64(len(batch)))
+		l.log.store.metrics.repeated.Add(float64(len(batch)))
 		for _, p := range batch {
-			t.shard.publisher.Publish(t.subject, p.message, p, 0)
+			l.shard.publisher.Publish(p.subject, p.message, p, 0)
 		}
 	}
 }
 
-// attempt waits for the answers that are on their way, so that nothing can be stored out of order, and makes the
-// stream.
-func (t *Topic) attempt(ctx context.Context) error {
-	t.drain(ctx)
-	select {
-	case t.work <- struct{}{}:
-		defer func() { <-t.work }()
-	case <-ctx.Done():
-		return refusal(ctx.Err(), 0)
-	}
-	t.mu.Lock()
-	missing := len(t.queue.failed) > 0 || t.suspect
-	t.suspect = false
-	t.mu.Unlock()
-	if err := t.log.ensure(ctx, t, missing); err != nil {
-		return refusal(err, 0)
-	}
-	return nil
-}
-
-// drain waits until no publish of the topic is on its way, or those that are must be lost.
-func (t *Topic) drain(ctx context.Context) {
-	t.mu.Lock()
-	if t.queue.inflight == 0 {
-		t.mu.Unlock()
+// drain waits until no publish of the line is on its way, or those that are must be lost.
+func (l *line) drain(ctx context.Context) {
+	l.mu.Lock()
+	if l.queue.inflight == 0 {
+		l.mu.Unlock()
 		return
 	}
-	if t.queue.drained == nil {
-		t.queue.drained = make(chan struct{})
+	if l.queue.drained == nil {
+		l.queue.drained = make(chan struct{})
 	}
-	drained := t.queue.drained
-	t.mu.Unlock()
+	drained := l.queue.drained
+	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	select {

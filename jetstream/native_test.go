@@ -63,7 +63,7 @@ func TestNativeServiceRepairsTopic(t *testing.T) {
 	srv := newServer(t, nil)
 	l := openLog(t, newStore(t, srv, nil))
 	mustStore(t, l, "x", "one")
-	if err := l.link.js.DeleteStream(ctxOf(t), l.Lookup([]byte("x")).stream()); err != nil {
+	if err := l.link.js.DeleteStream(ctxOf(t), known(l, "x").stream()); err != nil {
 		t.Fatal(err)
 	}
 	m, err := l.link.nc.Request(message.EnsureSubject("acme"), []byte("x"), patience)

@@ -74,7 +74,7 @@ func TestRemovalTakesNoMessageOfALog(t *testing.T) {
 func removeWhilePublishing(topic string, delay time.Duration, publishing, removing *Log) (took time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	top, err := publishing.Topic(ctx, topic)
+	top, err := dedicatedTopic(ctx, publishing, topic)
 	if err != nil {
 		return 0, err
 	}

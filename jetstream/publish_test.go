@@ -45,7 +45,7 @@ func TestPublishesAreRepeatedInOrder(t *testing.T) {
 	mustStore(t, a, "x", "first")
 	for range rounds {
 		waitLookup(t, b, "x", true)
-		top := a.Lookup([]byte("x"))
+		top := known(a, "x")
 		if removed, err := b.RemoveIfUnused(ctxOf(t), "x"); err != nil || !removed {
 			t.Fatalf("removed %v: %v", removed, err)
 		}
@@ -69,7 +69,7 @@ func TestPublishesAreRepeatedInOrder(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	top := a.Lookup([]byte("x"))
+	top := known(a, "x")
 	s, err := a.link.js.Stream(ctxOf(t), top.stream())
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestRepeatedPublishIsRefused(t *testing.T) {
 	srv := newServer(t, nil)
 	a, b := openLog(t, newStore(t, srv, nil)), openLog(t, newStore(t, srv, nil))
 	mustStore(t, a, "x", "one")
-	top := a.Lookup([]byte("x"))
+	top := known(a, "x")
 	if removed, err := b.RemoveIfUnused(ctxOf(t), "x"); err != nil || !removed {
 		t.Fatalf("removed %v: %v", removed, err)
 	}
@@ -109,13 +109,13 @@ func TestRepeatedPublishIsRefused(t *testing.T) {
 func TestOvertakenPublishIsUnknown(t *testing.T) {
 	srv := newServer(t, nil)
 	l := openLog(t, newStore(t, srv, nil))
-	top, err := l.Topic(ctxOf(t), "x")
+	top, err := dedicatedTopic(ctxOf(t), l, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
 	results := make(answers, 2)
-	first := &pending{topic: top, message: &message.Message{Topic: "x"}, done: results, order: 1}
-	second := &pending{topic: top, message: &message.Message{Topic: "x"}, done: results, order: 2}
+	first := &pending{line: &top.line, message: &message.Message{Topic: "x"}, done: results, order: 1}
+	second := &pending{line: &top.line, message: &message.Message{Topic: "x"}, done: results, order: 2}
 	top.mu.Lock()
 	top.queue.inflight, top.queue.orders = 2, 2
 	top.mu.Unlock()

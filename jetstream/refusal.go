@@ -20,6 +20,7 @@ const (
 	codeMaximumStreams     natsjs.ErrorCode = 10027
 	codeMemoryResources    natsjs.ErrorCode = 10028
 	codeStorageResources   natsjs.ErrorCode = 10047
+	codeStreamStore        natsjs.ErrorCode = 10049
 	codeSubjectOverlap     natsjs.ErrorCode = 10065
 	codeStoreFailed        natsjs.ErrorCode = 10077
 	codeMaxBytesRequired   natsjs.ErrorCode = 10113

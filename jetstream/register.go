@@ -233,6 +233,16 @@ func (r *register) topic(name string) *Topic {
 	return t
 }
 
+// reroute tells the topics which of them are dedicated.
+func (r *register) reroute() {
+	routing := r.log.currentRouting()
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for name, t := range r.topics {
+		t.dedicated.Store(routing.isDedicated(name))
+	}
+}
+
 func (r *register) sums() totals {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -28,7 +28,7 @@ func enforce(t *testing.T, logs []*Log, rules ...tenant.Rule) {
 	t.Helper()
 	for _, l := range logs {
 		setQuotas(l.store, func(*tenant.Quotas) {}, rules...)
-		if err := l.applyLimits(ctxOf(t)); err != nil {
+		if _, err := l.applyLimits(ctxOf(t)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 const (
 	metaTenant = "weir.tenant"
 	metaTopic  = "weir.topic"
+	metaFilter = "weir.filter" // of the rule of a shared stream
 
 	// maxConsumers replaces the server's default of 1,000 a stream, which many persistent sessions on one topic
 	// would reach.
@@ -59,6 +60,35 @@ func (l *Log) dedicatedStream(topic string, generation uint64, p tenant.Policy) 
 	}
 }
 
+// sharedStream is the stream of all topics of a shared rule. What is created has a first sequence besides.
+func (l *Log) sharedStream(p tenant.Policy) natsjs.StreamConfig {
+	c := natsjs.StreamConfig{
+		Name:              message.SharedStream(l.tenant, p.Name),
+		Subjects:          message.FilterSubjects(l.tenant, p.Filter),
+		Retention:         retention(p.Keep),
+		Discard:           discard(p.WhenFull),
+		MaxBytes:          bounded(p.BacklogBytes),
+		MaxMsgs:           unlimitedInteger,
+		MaxMsgsPerSubject: bounded(p.BacklogMessages),
+		MaxMsgSize:        largestShared(p.BacklogBytes),
+		MaxAge:            p.TTL,
+		MaxConsumers:      maxConsumers,
+		Storage:           natsjs.FileStorage,
+		Replicas:          l.store.config.Replicas,
+		Duplicates:        duplicateWindow,
+		AllowMsgTTL:       true,
+		Metadata:          map[string]string{metaTenant: l.tenant, metaFilter: p.Filter},
+	}
+	c.DiscardNewPerSubject = refusesPerTopic(c)
+	return c
+}
+
+// refusesPerTopic says what a stream does when one of its topics has as many messages as it may. Where a stream that discards new ones has
+// a limit per subject and not this flag, it discards the oldest of the topic, without a word.
+func refusesPerTopic(c natsjs.StreamConfig) bool {
+	return c.Discard == natsjs.DiscardNew && c.MaxMsgsPerSubject > 0
+}
+
 // retention is when the stream lets a message go that has not expired.
 func retention(k tenant.Keep) natsjs.RetentionPolicy {
 	if k == tenant.KeepUntilExpired {
@@ -85,6 +115,12 @@ func largestMessage(backlogBytes int64, subject string) int32 {
 		return unlimitedInteger
 	}
 	return int32(min(max(backlogBytes-messageOverhead-int64(len(subject)), 1), math.MaxInt32))
+}
+
+// largestShared is largestMessage for a stream of many subjects, with room for the longest of them; a backlog that is not much larger than
+// that keeps half of itself.
+func largestShared(backlogBytes int64) int32 {
+	return int32(min(max(backlogBytes-messageOverhead-min(tenant.MaxSubjectBytes, backlogBytes/2), 1), math.MaxInt32))
 }
 
 // lastPerSubject is a stream of records that bridges follow.

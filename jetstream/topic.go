@@ -2,53 +2,55 @@ package jetstream
 
 import (
 	"context"
-	"sync"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/reason"
 )
 
 // Topic is a dedicated topic whose stream exists, as far as this bridge knows.
 type Topic struct {
+	line
+
 	// immutable
-	log     *Log
 	name    string
 	subject string
-	shard   *shard
 	// work is held, as a slot, by whoever changes the topic's state from this bridge.
 	work chan struct{}
 
 	// exists is set while the register says live; what Lookup looks at.
 	exists atomic.Bool
+	// dedicated is set while the rules say that the topic is; it has its stream until then, and some time after.
+	dedicated atomic.Bool
 	// used is when this bridge last published to it or attached to it, in nanoseconds since the store's start.
 	used atomic.Int64
 
-	mu      sync.Mutex
+	// guarded by mu of the line
 	entry   topicEntry
 	seen    time.Time     // when this bridge learned of entry
 	totals  totals        // of the tenant, at entry
 	changed chan struct{} // closed by apply when entry changes, and replaced
 	// retired: not in the register's map any more, another object may have taken its place.
 	retired bool
-	queue   queue
-	mend    *mend // while the stream is being made
-	suspect bool  // somebody found no stream where the register says live
 	idle    idleness
 	told    uint64 // generation that was announced
 	taken   uint64 // generation whose consumer, made by the creator for this bridge, was adopted or deleted
 }
 
+// newTopic is called with the register's mu held, which reroute takes after the routing has changed.
 func newTopic(l *Log, name string) *Topic {
 	t := &Topic{
-		log:     l,
 		name:    name,
 		subject: message.Subject(l.tenant, name),
-		shard:   l.link.shardOf(l.tenant, name),
 		work:    make(chan struct{}, 1),
 		changed: make(chan struct{}),
 	}
+	t.line = line{log: l, shard: l.link.shardOf(l.tenant, name), target: t}
+	t.dedicated.Store(l.currentRouting().isDedicated(name))
 	t.touch()
 	return t
 }
@@ -75,11 +77,11 @@ func (t *Topic) apply(e topicEntry, totals totals) {
 	close(t.changed)
 	t.changed = make(chan struct{})
 	t.announce()
-	t.retire()
+	t.rest()
 }
 
-// retire drops an object that nothing needs any more. The caller holds mu.
-func (t *Topic) retire() {
+// rest drops an object that nothing needs any more. The caller holds mu.
+func (t *Topic) rest() {
 	if exists(t.entry) || t.mend != nil || !t.queue.empty() || t.retired {
 		return
 	}
@@ -109,21 +111,12 @@ func (t *Topic) stream() string {
 	return message.StreamName(t.log.tenant, t.name, e.Value.Generation)
 }
 
-// Publish stores m and answers to done, in the background. Messages of one goroutine to one topic are stored in
-// the order of the calls. Where the stream was removed in the meantime it is made again and the publish repeated, still
-// in order. m and its bytes must stay as they are until the answer. After an Unknown outcome the
-// caller publishes nothing more for that connection; to be sure of it, it calls Publish with the lock that its Published
-// takes, which Publish never waits for.
+// Publish stores m and answers to done, as Route says.
 func (t *Topic) Publish(m *message.Message, done publisher.Done, token uint64) {
-	p := newPending()
-	p.topic, p.message, p.done, p.token = t, m, done, token
-	t.publish(p)
+	t = t.current()
+	t.touch()
+	t.publish(t.subject, m, done, token)
 }
-
-// Wait returns once this topic's connection has room for one more publish: fewer than 8,192 messages and 64 MiB under way.
-// Whoever publishes calls it before, without a lock that the answers take. Every publish has its answer after 10 s at the
-// latest, so it is over by then.
-func (t *Topic) Wait(ctx context.Context) error { return t.shard.publisher.Wait(ctx) }
 
 // current returns the object that stands for the topic now, with its mu held.
 func (t *Topic) current() *Topic {
@@ -136,12 +129,6 @@ func (t *Topic) current() *Topic {
 	return t
 }
 
-// mend is one making, or making again, of a topic's stream; everybody who needs it waits for the same one.
-type mend struct {
-	done chan struct{} // closed by the goroutine that mends
-	err  error         // set before done is closed
-}
-
 // ready returns once the topic is live. missing says that its stream was not found, whatever the register says. Its
 // errors are *reason.Error.
 func (t *Topic) ready(ctx context.Context, missing bool) error {
@@ -149,24 +136,41 @@ func (t *Topic) ready(ctx context.Context, missing bool) error {
 		return nil
 	}
 	t = t.current()
-	t.suspect = t.suspect || missing
 	if t.exists.Load() && !missing {
 		t.mu.Unlock()
 		return nil
 	}
-	m := t.startMend()
-	t.mu.Unlock()
-	if m == nil {
-		return errStopping
-	}
-	return m.wait(ctx)
+	return t.makeSure(ctx, missing)
 }
 
-func (m *mend) wait(ctx context.Context) error {
+// ensure makes the topic's stream.
+func (t *Topic) ensure(ctx context.Context) error {
 	select {
-	case <-m.done:
-		return m.err
+	case t.work <- struct{}{}:
+		defer func() { <-t.work }()
 	case <-ctx.Done():
 		return refusal(ctx.Err(), 0)
 	}
+	if err := t.log.ensure(ctx, t, t.doubted()); err != nil {
+		return refusal(err, 0)
+	}
+	return nil
+}
+
+// explain names the rule that a refused message has run into, and its key.
+func (t *Topic) explain(_ string, r publisher.Result) publisher.Result {
+	name := reason.BacklogFull
+	var text string
+	switch {
+	case errors.Is(r.Err, publisher.ErrBytesFull):
+		text = "the topic holds as many bytes as its backlog may (backlog_bytes of the rule %q)"
+	case errors.Is(r.Err, publisher.ErrMessagesFull):
+		text = "the topic holds as many messages as its backlog may (backlog_messages of the rule %q)"
+	case errors.Is(r.Err, publisher.ErrOverStreamSize):
+		name, text = reason.MessageTooLarge, "the message is larger than the topic's whole backlog (backlog_bytes of the rule %q)"
+	default:
+		return r
+	}
+	r.Err = reason.New(name, fmt.Sprintf(text, t.log.policyOf(t.name).Filter))
+	return r
 }

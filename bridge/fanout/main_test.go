@@ -151,7 +151,7 @@ func (l *streamLog) Attach(ctx context.Context, place tenant.Place, name string,
 	n := strconv.FormatInt(l.opened.Add(1), 10)
 	cfg := reader.Config{
 		Conn: l.env.conn, JetStream: l.env.js, Stream: "S", Durable: "b_1_" + name, Deliver: "weir.deliver.1." + n,
-		Filter: "mqtt.t." + topic, Log: zap.NewNop(), Metrics: l.metrics, Pace: l.pace,
+		Filters: []string{"mqtt.t." + topic}, Log: zap.NewNop(), Metrics: l.metrics, Pace: l.pace,
 		Decode: func(m *wire.Msg) (*message.Message, error) {
 			return &message.Message{Topic: topic, Payload: bytes.Clone(m.Data)}, nil
 		},

@@ -3,6 +3,7 @@ package reader
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,7 +76,8 @@ var errAltered = errors.New("consumer delivers something else, or elsewhere")
 // altered tells whether a consumer is of no use to the reader as it is. Otherwise its settings are taken for what they are,
 // so that a window that somebody has changed is brought back, and a pause remains one.
 func (r *Reader) altered(is natsjs.ConsumerConfig) bool {
-	if is.DeliverSubject != r.cfg.Deliver || is.FilterSubject != r.cfg.Filter || len(is.FilterSubjects) > 0 {
+	was := r.cfg.consumer("", natsjs.DeliverNewPolicy, 0)
+	if is.DeliverSubject != r.cfg.Deliver || is.FilterSubject != was.FilterSubject || !slices.Equal(is.FilterSubjects, was.FilterSubjects) {
 		return true
 	}
 	r.made = is

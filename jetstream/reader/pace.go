@@ -14,7 +14,7 @@ import (
 const (
 	windowBytes = 20 << 20
 	paceBytes   = 2 * windowBytes
-	// The bounds of a window, in messages.
+	// The bounds of a window, in messages. Config may have a higher one.
 	minWindow = 4
 	maxWindow = 256
 	// assumedSize is what a message is taken for where none has been seen.
@@ -40,18 +40,25 @@ type flow struct {
 	recent int // of the largest in this period
 	seen   int // messages in this period
 	window int // messages that may be unacknowledged, for that size
+	most   int // of the window
 	// arrived is the consumer sequence of the last delivery since the consumer was last reset; 0: none came yet.
 	arrived uint64
 	due     uint64 // arrived at which the reader has what it asked for; 0: not known
 	ticket  int64  // bytes that it holds of the pace
 }
 
-func newFlow(size int) flow { return flow{large: size, window: windowFor(size)} }
+// newFlow takes the size of a message and the largest window; 0: not known, and the usual one.
+func newFlow(size, most int) flow {
+	return flow{large: size, most: most, window: windowFor(size, most)}
+}
 
 // windowFor returns how many messages of a size may be unacknowledged: a power of two.
-func windowFor(size int) int {
+func windowFor(size, most int) int {
+	if most == 0 {
+		most = maxWindow
+	}
 	n := windowBytes / max(size, 1)
-	return min(max(1<<(bits.Len(uint(n))-1), minWindow), maxWindow)
+	return min(max(1<<(bits.Len(uint(n))-1), minWindow), most)
 }
 
 // note takes the size of one message. It reports whether that changes the window.
@@ -66,7 +73,7 @@ func (f *flow) note(size int) bool {
 	}
 	f.large = max(f.large, size)
 	was := f.window
-	f.window = windowFor(f.large)
+	f.window = windowFor(f.large, f.most)
 	return f.window != was
 }
 

@@ -12,9 +12,9 @@ var ErrTaken = errors.New("reader: the consumer is there and delivers elsewhere"
 
 // Prepare makes the consumer of a reader that is to be opened later, by another bridge, with Adopt and the same Stream, Durable
 // and Deliver. It holds every message from then on, those kept so far included. One that is there already is left as it is. Of cfg only
-// these, JetStream and Filter count.
+// these, JetStream, Filters and MaxWindow count.
 func Prepare(ctx context.Context, cfg Config) error {
-	_, err := cfg.JetStream.CreatePushConsumer(ctx, cfg.Stream, cfg.consumer(cfg.Durable, natsjs.DeliverAllPolicy, newFlow(0).window))
+	_, err := cfg.JetStream.CreatePushConsumer(ctx, cfg.Stream, cfg.consumer(cfg.Durable, natsjs.DeliverAllPolicy, newFlow(0, cfg.MaxWindow).window))
 	if !errors.Is(err, natsjs.ErrConsumerExists) {
 		return err
 	}
@@ -29,18 +29,24 @@ func Prepare(ctx context.Context, cfg Config) error {
 // consumer is the configuration of a reader's consumer, but for where it starts in the stream. It has as many replicas as the stream: the
 // server takes no other number.
 func (cfg *Config) consumer(durable string, policy natsjs.DeliverPolicy, window int) natsjs.ConsumerConfig {
-	return natsjs.ConsumerConfig{
+	c := natsjs.ConsumerConfig{
 		Durable:           durable,
 		DeliverSubject:    cfg.Deliver,
 		DeliverPolicy:     policy,
 		AckPolicy:         natsjs.AckExplicitPolicy,
 		AckWait:           ackWait,
 		MaxDeliver:        -1,
-		FilterSubject:     cfg.Filter,
 		MaxAckPending:     window,
 		IdleHeartbeat:     heartbeat,
 		InactiveThreshold: inactiveThreshold,
 	}
+	// The server keeps one filter and several in different places.
+	if len(cfg.Filters) == 1 {
+		c.FilterSubject = cfg.Filters[0]
+	} else {
+		c.FilterSubjects = cfg.Filters
+	}
+	return c
 }
 
 // Consumer names the consumer that the reader has now, and its stream; ok is false while it is being made again.

@@ -36,8 +36,15 @@ type Sink interface {
 	// in order, after Resume.
 	Deliver(d Delivery) bool
 	// Lost tells that n messages that this reader had not acknowledged are gone from the stream because the
-	// stream or the consumer was deleted by hand.
+	// stream or the consumer was deleted by hand. Where the sink is a Chooser, it is n at most: some of them it may not have wanted.
 	Lost(n uint64)
+}
+
+// Chooser is what a Sink may be as well, at a stream of many topics.
+type Chooser interface {
+	// Wants reports whether the sink wants messages of a topic. What it does not want is acknowledged, and neither decoded nor delivered. It
+	// is called on the goroutine of Deliver, before that, and must not block.
+	Wants(topic string) bool
 }
 
 // Start is the first message of a new consumer.
@@ -58,22 +65,24 @@ const (
 	abandonTimeout    = time.Second
 )
 
-// Config says what to read and how. All fields but Filter, From, Size, Pace and Reattach are required.
+// Config says what to read and how. All fields but Filters, From, Size, MaxWindow, Pace and Reattach are required.
 type Config struct {
 	// Conn carries deliveries and acknowledgements.
 	Conn *wire.Conn
 	// JetStream is the API of the same account, on another connection.
 	JetStream natsjs.JetStream
 	Stream    string
-	Durable   string // name of the consumer, this bridge's own, and what its later names begin with
-	Deliver   string // deliver subject, literal, this consumer's own
-	Filter    string // subject within the stream; empty: all of it
+	Durable   string   // name of the consumer, this bridge's own, and what its later names begin with
+	Deliver   string   // deliver subject, literal, this consumer's own
+	Filters   []string // subjects within the stream, none of which overlaps another; none: all of it
 	Start     Start
 	From      uint64 // first stream sequence, for StartSequence
 	// Adopt says that another has made the consumer, with Prepare, for this reader: it is taken over with all that it holds.
 	// Where it is gone, it is made again. Start is StartAll then.
 	Adopt bool
 	Size  int // bytes of a message, as far as that is known beforehand; 0: it is not
+	// MaxWindow is how many messages may be unacknowledged at most, however small they are: a power of two; 0: 256.
+	MaxWindow int
 	// Pace is shared by the readers of Conn. Nil: each starts over when it has to, however many others do.
 	Pace *Pace
 	// Decode turns what lies in the stream into a message that keeps nothing of m; Stored is filled in by the reader. One that it
@@ -154,7 +163,7 @@ func Open(ctx context.Context, cfg Config, sink Sink) (*Reader, error) {
 		gone:     make(chan string, 4),
 		patience: time.NewTimer(pacePatience),
 		heard:    time.Now(),
-		flow:     newFlow(cfg.Size),
+		flow:     newFlow(cfg.Size, cfg.MaxWindow),
 	}
 	r.stream, r.durable = cfg.Stream, cfg.Durable
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))

@@ -28,7 +28,9 @@ func (r *Reader) remake(ctx context.Context) (name string, err error) {
 	}
 	state := stream.CachedInfo().State
 	// Whatever has been delivered was stored before the state was asked for.
-	anew := name != before.stream || state.LastSeq < before.high
+	// A stream may have been made with sequences that go on where nobody has been.
+	first := max(stream.CachedInfo().Config.FirstSeq, 1)
+	anew := name != before.stream || state.LastSeq < before.high || first > before.high+1
 	if anew {
 		from = 1
 	}
@@ -46,13 +48,23 @@ func (r *Reader) remake(ctx context.Context) (name string, err error) {
 	if err := r.clear(ctx, name); err != nil {
 		return "", err
 	}
+	filtered := len(r.cfg.Filters) > 0
 	lost := before.pending
-	if !anew {
-		lost = before.missed(stream.CachedInfo(), info, r.cfg.Filter != "")
+	switch {
+	case !anew:
+		lost = before.missed(stream.CachedInfo(), info, filtered)
+	case !filtered:
+		// What the new stream has had before the consumer was there.
+		stored := state.LastSeq + 1 - first
+		lost += stored - min(stored, info.NumPending+uint64(info.NumAckPending))
 	}
 	r.settleDown(name, anew, lost)
+	counted := "lost"
+	if _, ok := r.sink.(Chooser); ok {
+		counted = "lost_at_most" // it may have wanted none of them
+	}
 	r.cfg.Log.Warn("reader: consumer made again", zap.String("stream", name), zap.String("consumer", durable),
-		zap.Uint64("from", from), zap.Uint64("lost", lost))
+		zap.Uint64("from", from), zap.Uint64(counted, lost))
 	return name, nil // with a reset to come: whatever arrived while adrift was dropped
 }
 

@@ -1,0 +1,81 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weirmq/weir/filter"
+	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/tenant"
+)
+
+const (
+	// sharedWindow is how many messages of a shared stream may be on their way to the bridge: it is the window of all its devices
+	// together.
+	sharedWindow = 16_384
+	// maxFilterSubjects is how many subjects a consumer of one session has: the server compares each with each. Beyond it
+	// the session sorts its messages out itself.
+	maxFilterSubjects = 64
+	// maxFiltersToCover is how many filters are reduced to that, which takes time quadratic in their number.
+	maxFiltersToCover = 4 * maxFilterSubjects
+)
+
+// attachShared opens a consumer on the stream of a shared rule. The one for all sessions has no filter, so that it need not be changed when
+// they come and go.
+func (l *Log) attachShared(
+	ctx context.Context, place tenant.Place, name string, from uint64, filters []string, sink reader.Sink,
+) (*reader.Reader, error) {
+	for missing := false; ; {
+		s := l.currentRouting().sharedRule(place.Name)
+		if s == nil {
+			return nil, errNoRule
+		}
+		if err := s.ready(ctx, missing); err != nil {
+			return nil, err
+		}
+		config := l.readerConfig(s.shard, s.stream, name)
+		config.MaxWindow = sharedWindow
+		config.Reattach = s.reattach
+		if name != "" {
+			config.Filters = l.coverSubjects(filters)
+		}
+		chooser, _ := sink.(reader.Chooser)
+		config.Decode = (&decoder{log: l, chooser: chooser}).decode
+		err := l.startAt(ctx, &config, from)
+		var r *reader.Reader
+		if err == nil {
+			r, err = reader.Open(ctx, config, sink)
+		}
+		if missing = errors.Is(err, natsjs.ErrStreamNotFound); !missing {
+			return r, err
+		}
+	}
+}
+
+// reattach names the stream for a reader that lost its consumer, and makes it where there is none. What the stream of a rule that is gone
+// still holds is delivered.
+func (s *shared) reattach(ctx context.Context) (string, error) {
+	if s.policy.Load() == nil {
+		return s.stream, nil
+	}
+	return s.stream, s.ready(ctx, true)
+}
+
+// coverSubjects returns subjects that match at least the topics of all filters, none of which overlaps another, as the server demands. It is nil where they
+// would be too many.
+func (l *Log) coverSubjects(filters []string) []string {
+	if len(filters) > maxFiltersToCover {
+		return nil
+	}
+	var subjects []string
+	for _, f := range filter.Cover(filters) {
+		subjects = append(subjects, message.FilterSubjects(l.tenant, f)...)
+	}
+	if len(subjects) > maxFilterSubjects {
+		return nil
+	}
+	return subjects
+}

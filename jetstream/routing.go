@@ -1,0 +1,102 @@
+package jetstream
+
+import (
+	"context"
+
+	"github.com/weirmq/weir/tenant"
+)
+
+// routing is what the topic rules mean for this bridge. It is replaced, never modified.
+type routing struct {
+	policies tenant.Policies
+	shared   []*shared // by the index of its policy; nil for the others
+	// dedicated: all topics are.
+	dedicated bool
+}
+
+// reroute replaces the routing. The rules that stay shared keep their object, with what is on its way. The caller holds mu.
+func (l *Log) reroute(policies tenant.Policies) {
+	r := &routing{policies: policies, shared: make([]*shared, len(policies)), dedicated: true}
+	stays := make(map[string]bool)
+	for i := range policies {
+		p := &policies[i]
+		r.dedicated = r.dedicated && p.Stream == tenant.StreamDedicated
+		if p.Stream != tenant.StreamShared {
+			continue
+		}
+		s := l.shared[p.Name]
+		if s == nil {
+			s = newShared(l, p.Name)
+			l.shared[p.Name] = s
+		}
+		s.policy.Store(p)
+		stays[p.Name] = true
+		r.shared[i] = s
+	}
+	for name, s := range l.shared {
+		if !stays[name] {
+			s.policy.Store(nil)
+			if s.idle() {
+				delete(l.shared, name)
+			}
+		}
+	}
+	l.routing.Store(r)
+}
+
+func (l *Log) currentRouting() *routing { return l.routing.Load() }
+
+// sharedRule returns the shared rule of a place, nil where there is none any more.
+func (r *routing) sharedRule(name string) *shared {
+	for _, s := range r.shared {
+		if s != nil && s.name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// isDedicated reports whether a topic has a stream of its own.
+func (r *routing) isDedicated(topic string) bool {
+	if r.dedicated {
+		return true
+	}
+	_, p := r.policies.Match(topic)
+	return p == nil || p.Stream == tenant.StreamDedicated
+}
+
+// Lookup returns what the messages of a topic are published through, where this bridge knows that already, else nil, and the topic as
+// a string. It does no I/O and is safe in the path of every message.
+func (l *Log) Lookup(name []byte) (Route, string) {
+	l.register.mu.RLock()
+	t := l.register.topics[string(name)]
+	l.register.mu.RUnlock()
+	if t != nil && t.exists.Load() && t.dedicated.Load() {
+		return t, t.name
+	}
+	topic, r := string(name), l.currentRouting()
+	if r.dedicated {
+		return nil, topic
+	}
+	if i, p := r.policies.Match(topic); p != nil && p.Stream == tenant.StreamShared && r.shared[i].exists.Load() {
+		return r.shared[i].route(topic), topic
+	}
+	return nil, topic
+}
+
+// Topic returns what the messages of a topic are published through, and makes its stream where there is none. It waits for JetStream. Errors
+// are *reason.Error: topic_quota, storage_full, nats_unavailable.
+func (l *Log) Topic(ctx context.Context, name string) (Route, error) {
+	r := l.currentRouting()
+	if i, p := r.policies.Match(name); p != nil && p.Stream == tenant.StreamShared {
+		if err := r.shared[i].ready(ctx, false); err != nil {
+			return nil, err
+		}
+		return r.shared[i].route(name), nil
+	}
+	t := l.register.topic(name)
+	if err := t.ready(ctx, false); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
