@@ -18,7 +18,6 @@ import (
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
-	"github.com/weirmq/weir/tenant"
 )
 
 // patience is how long a test waits for what must happen.
@@ -167,7 +166,7 @@ func (s *sink) next(t *testing.T) reader.Delivery {
 func attach(t *testing.T, l *Log, topic, name string) (*sink, Reader) {
 	t.Helper()
 	s := newSink()
-	r, err := l.Attach(ctxOf(t), tenant.Dedicated(topic), name, 0, nil, s)
+	r, err := l.Attach(ctxOf(t), l.currentRouting().policies.Place(topic), name, 0, nil, s)
 	if err != nil {
 		t.Fatalf("attach to %s: %v", topic, err)
 	}

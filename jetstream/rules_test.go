@@ -10,6 +10,7 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/reason"
@@ -19,6 +20,13 @@ import (
 // dedicated is a rule for the topics below t.
 func dedicated(change func(*tenant.Rule)) tenant.Rule {
 	r := tenant.Rule{Filter: "t/#", Stream: tenant.StreamDedicated}
+	change(&r)
+	return r
+}
+
+// sharedRule is a rule that puts the topics below t into one stream.
+func sharedRule(change func(*tenant.Rule)) tenant.Rule {
+	r := tenant.Rule{Filter: "t/#", Stream: tenant.StreamShared, Name: "t"}
 	change(&r)
 	return r
 }
@@ -48,14 +56,20 @@ func streamOf(t *testing.T, l *Log, topic string) natsjs.Stream {
 	if err := l.register.settle(ctxOf(t)); err != nil {
 		t.Fatal(err)
 	}
-	s, err := l.link.js.Stream(ctxOf(t), l.register.topic(topic).stream())
+	var name string
+	if place := l.currentRouting().policies.Place(topic); place.Stream == tenant.StreamShared {
+		name = message.SharedStream(l.tenant, place.Name)
+	} else {
+		name = l.register.topic(topic).stream()
+	}
+	s, err := l.link.js.Stream(ctxOf(t), name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// held returns the payloads that the topic's stream holds, in order.
+// held returns the payloads that the topic's stream, which may be shared, holds, in order.
 func held(t *testing.T, l *Log, topic string) []string {
 	t.Helper()
 	s := streamOf(t, l, topic)
@@ -66,7 +80,9 @@ func held(t *testing.T, l *Log, topic string) []string {
 		if err != nil {
 			continue // removed
 		}
-		payloads = append(payloads, string(m.Data))
+		if m.Subject == message.Subject(l.tenant, topic) {
+			payloads = append(payloads, string(m.Data))
+		}
 	}
 	return payloads
 }
@@ -136,13 +152,19 @@ func storeNext(t *testing.T, l *Log, topic string, i int, s *sink) reader.Delive
 
 // Each way to be full with each way to keep, filled, consumed and expired, through two bridges.
 func TestEachCombination(t *testing.T) {
+	for kind, ruleOf := range map[string]func(func(*tenant.Rule)) tenant.Rule{"dedicated": dedicated, "shared": sharedRule} {
+		t.Run(kind, func(t *testing.T) { eachCombination(t, ruleOf) })
+	}
+}
+
+func eachCombination(t *testing.T, ruleOf func(func(*tenant.Rule)) tenant.Rule) {
 	const room = 5
 	for _, whenFull := range []tenant.WhenFull{tenant.WhenFullReject, tenant.WhenFullDiscardOldest} {
 		for _, keep := range []tenant.Keep{tenant.KeepUntilConsumed, tenant.KeepUntilExpired} {
 			for _, key := range []string{"backlog_messages", "backlog_bytes"} {
 				t.Run(fmt.Sprint(whenFull, " ", keep, " ", key), func(t *testing.T) {
 					t.Parallel()
-					rule := dedicated(func(r *tenant.Rule) {
+					rule := ruleOf(func(r *tenant.Rule) {
 						r.WhenFull, r.Keep, r.TTL = whenFull, keep, time.Hour
 						if key == "backlog_messages" {
 							r.BacklogMessages = room
@@ -389,3 +411,5 @@ func TestRecordOfThePolicy(t *testing.T) {
 		t.Errorf("%+v", ring)
 	}
 }
+
+func containsText(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }

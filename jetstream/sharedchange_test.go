@@ -1,0 +1,286 @@
+package jetstream
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/reason"
+	"github.com/weirmq/weir/tenant"
+)
+
+// A change of each setting reaches the stream of a rule in place: seven messages are stored in one topic and three in another, of the seven
+// three are acknowledged by the only subscriber.
+func TestSharedChangeOfEachSetting(t *testing.T) {
+	const stored, acknowledged, others = 7, 3, 3
+	type change = func(*tenant.Rule)
+	both := func(a, b change) change {
+		return func(r *tenant.Rule) {
+			a(r)
+			b(r)
+		}
+	}
+	defaults := func(*tenant.Rule) {}
+	ring := func(r *tenant.Rule) { r.WhenFull = tenant.WhenFullDiscardOldest }
+	log := func(r *tenant.Rule) { r.Keep = tenant.KeepUntilExpired }
+	messages := func(n int64) change { return func(r *tenant.Rule) { r.BacklogMessages = n } }
+	bytes := func(n int64) change { return func(r *tenant.Rule) { r.BacklogBytes = n } }
+	size := messageSize(t)
+	for name, c := range map[string]struct {
+		before, after change
+		holds         int  // the first that is left of the seven
+		loose         bool // the former limit per topic stays in force
+		refuses       bool // one more
+	}{
+		"reject to discard_oldest":                     {before: defaults, after: ring, holds: acknowledged},
+		"discard_oldest to reject":                     {before: ring, after: defaults, holds: acknowledged},
+		"until_consumed to until_expired":              {before: defaults, after: log, holds: acknowledged},
+		"until_expired to until_consumed":              {before: log, after: defaults, holds: acknowledged},
+		"fewer messages, refusing":                     {before: messages(9), after: messages(2), holds: acknowledged, loose: true},
+		"fewer messages, refusing, that fit":           {before: messages(9), after: messages(4), holds: acknowledged, refuses: true},
+		"fewer messages, refusing, a log":              {before: both(log, messages(7)), after: both(log, messages(5)), loose: true, refuses: true},
+		"limited messages, refusing":                   {before: messages(-1), after: messages(2), holds: acknowledged, loose: true},
+		"unlimited messages":                           {before: messages(9), after: messages(-1), holds: acknowledged},
+		"fewer messages, discarding":                   {before: ring, after: both(ring, messages(2)), holds: 5},
+		"more messages":                                {before: messages(7), after: messages(9), holds: acknowledged},
+		"fewer bytes, refusing":                        {before: defaults, after: bytes(2 * size), holds: acknowledged, refuses: true},
+		"reject to discard_oldest with fewer messages": {before: defaults, after: both(ring, messages(1)), holds: 6},
+		"discard_oldest to reject with fewer messages": {before: both(ring, messages(9)), after: messages(2), holds: acknowledged, loose: true},
+		"a work backlog to a log of fewer messages":    {before: defaults, after: both(log, messages(4)), holds: acknowledged, refuses: true},
+		"ttl":    {before: defaults, after: func(r *tenant.Rule) { r.TTL = time.Second }, holds: stored},
+		"no ttl": {before: defaults, after: func(r *tenant.Rule) { r.TTL = -1 }, holds: acknowledged},
+		"filter": {before: defaults, after: func(r *tenant.Rule) { r.Filter = "+/#" }, holds: acknowledged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			logs := two(t, sharedRule(c.before))
+			a, b := logs[0], logs[1]
+			s, r := attach(t, a, "t/x", "")
+			var unacknowledged []reader.Delivery
+			for i := range stored {
+				if d := storeNext(t, b, "t/x", i, s); i < acknowledged {
+					r.Ack(d)
+				} else {
+					unacknowledged = append(unacknowledged, d)
+				}
+				if i+1 == acknowledged {
+					awaitAcknowledged(t, a, "t/x")
+				}
+			}
+			for i := range others {
+				unacknowledged = append(unacknowledged, storeNext(t, a, "t/other", i, s))
+			}
+			before := streamOf(t, a, "t/x").CachedInfo()
+
+			after := sharedRule(c.after)
+			enforce(t, logs, after)
+			if name == "ttl" {
+				awaitStream(t, a, "t/x", "expired", isEmpty)
+			}
+			wantHeld(t, b, "t/x", c.holds, stored)
+			switch name {
+			case "ttl":
+			case "fewer messages, discarding":
+				wantHeld(t, b, "t/other", 1, others)
+			case "reject to discard_oldest with fewer messages":
+				wantHeld(t, b, "t/other", 2, others)
+			default:
+				wantHeld(t, b, "t/other", 0, others)
+			}
+
+			now := streamOf(t, b, "t/x").CachedInfo()
+			if !now.Created.Equal(before.Created) {
+				t.Error("the stream was made again")
+			}
+			want := updatedShared(now.Config, b.sharedStream(b.policyOf("t/x")))
+			if c.loose {
+				want.MaxMsgsPerSubject = before.Config.MaxMsgsPerSubject
+				want.DiscardNewPerSubject = refusesPerTopic(want)
+			}
+			if diff := cmp.Diff(want, now.Config); diff != "" {
+				t.Error(diff)
+			}
+
+			result := publishTo(t, b, "t/x", numbered(stored))
+			if c.refuses {
+				wantRefused(t, result, reason.BacklogFull)
+			} else if result.Err != nil {
+				t.Error(result)
+			}
+			for _, d := range unacknowledged {
+				r.Ack(d)
+			}
+			if !c.refuses {
+				d := s.next(t)
+				if string(d.Payload) != numbered(stored) {
+					t.Errorf("then comes %q", d.Payload)
+				}
+				r.Ack(d)
+			}
+			if s.lost != 0 {
+				t.Errorf("lost %d", s.lost)
+			}
+			if !c.loose || after.Keep == tenant.KeepUntilExpired {
+				return
+			}
+			awaitMessages(t, a, "t/x", 0)
+			enforce(t, logs, after)
+			if got := streamOf(t, a, "t/x").CachedInfo().Config; got.MaxMsgsPerSubject != after.BacklogMessages || !got.DiscardNewPerSubject {
+				t.Errorf("when it fits, %d messages are in force", got.MaxMsgsPerSubject)
+			}
+		})
+	}
+}
+
+// A limit per topic that is lowered while everybody publishes costs no message, and nobody is told anything but that a backlog is full.
+func TestSharedLimitIsLoweredUnderLoad(t *testing.T) {
+	const topics, messages, rounds, former, lower = 4, 300, 10, 100, 5
+	logs := two(t, sharedRule(func(r *tenant.Rule) { r.BacklogMessages = former }))
+	s, r := attach(t, logs[0], "t/x", "")
+	var mu sync.Mutex
+	confirmed := make(map[string]bool)
+	var wg sync.WaitGroup
+	for n := range topics {
+		wg.Go(func() {
+			topic := fmt.Sprint("t/", n)
+			route, err := logs[n%2].Topic(ctxOf(t), topic)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for i := range messages {
+				answers := make(answers, 1)
+				payload := fmt.Sprint(topic, " ", i)
+				route.Publish(textMessage(topic, payload), answers, 0)
+				result := answers.next(t)
+				switch result.Outcome {
+				case publisher.Stored:
+					mu.Lock()
+					confirmed[payload] = true
+					mu.Unlock()
+				case publisher.Refused:
+					wantReason(t, result.Err, reason.BacklogFull)
+				default:
+					t.Errorf("%s: %v", payload, result)
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	lowered := 0
+	changes := make(chan struct{})
+	go func() {
+		defer close(changes)
+		for i := range 2 * rounds {
+			n := int64(lower)
+			if i%2 == 1 {
+				n = former
+			}
+			setQuotas(logs[0].store, func(*tenant.Quotas) {}, sharedRule(func(r *tenant.Rule) { r.BacklogMessages = n }))
+			waits, err := logs[0].applyLimits(ctxOf(t))
+			if err != nil {
+				t.Error(err)
+			}
+			if n == lower && !waits {
+				lowered++
+			}
+		}
+	}()
+	got := make(map[string]bool)
+	published, changed := (<-chan struct{})(done), (<-chan struct{})(changes)
+	for published != nil || changed != nil {
+		select {
+		case d := <-s.deliveries:
+			got[string(d.Payload)] = true
+			r.Ack(d)
+		case <-published:
+			published = nil
+		case <-changed:
+			changed = nil
+		case <-time.After(patience):
+			t.Fatal("neither a message nor an end")
+		}
+	}
+	for len(got) < len(confirmed) {
+		d := s.next(t)
+		got[string(d.Payload)] = true
+		r.Ack(d)
+	}
+	if lowered == 0 {
+		t.Error("the limit was never lowered")
+	}
+	for payload := range confirmed {
+		if !got[payload] {
+			t.Errorf("%s was confirmed and did not come", payload)
+		}
+	}
+}
+
+// A rule whose topics lie in other streams waits for these, is told of once, and disturbs nobody.
+func TestSharedRuleOverDedicatedTopics(t *testing.T) {
+	logs := two(t)
+	l := logs[0]
+	s, r := attach(t, l, "t/x", "")
+	r.Ack(storeNext(t, logs[1], "t/x", 0, s))
+	for _, l := range logs {
+		setQuotas(l.store, func(*tenant.Quotas) {}, sharedRule(func(*tenant.Rule) {}))
+		for range 2 {
+			if _, err := l.applyLimits(ctxOf(t)); !containsText(err, `the rule "t/#" cannot be made while other streams hold topics of it`) {
+				t.Errorf("applied: %v", err)
+			}
+		}
+	}
+	_, err := l.Topic(ctxOf(t), "t/y")
+	wantReason(t, err, reason.NATSUnavailable)
+	_, err = l.Attach(ctxOf(t), tenant.Place{Stream: tenant.StreamShared, Name: "t"}, "", 0, nil, newSink())
+	wantReason(t, err, reason.NATSUnavailable)
+
+	closeReader(t, r)
+	for removed := false; !removed; {
+		if removed, err = l.RemoveIfUnused(ctxOf(t), "t/x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enforce(t, logs, sharedRule(func(*tenant.Rule) {}))
+	s, _ = attach(t, l, "t/x", "")
+	storeNext(t, logs[1], "t/x", 1, s)
+	storeNext(t, l, "t/y", 2, s)
+}
+
+// A rule that is gone is told so to whoever comes late. Its stream stays.
+func TestSharedRuleIsGone(t *testing.T) {
+	logs := two(t, sharedRule(func(*tenant.Rule) {}))
+	l := logs[0]
+	route, err := l.Topic(ctxOf(t), "t/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, r := attach(t, l, "t/x", "")
+	place, stream := l.currentRouting().policies.Place("t/x"), streamOf(t, l, "t/x")
+	setQuotas(l.store, func(*tenant.Quotas) {})
+	_, err = l.Attach(ctxOf(t), place, "1", 0, nil, newSink())
+	wantReason(t, err, reason.NATSUnavailable)
+	results := make(answers, 1)
+	route.Publish(textMessage("t/x", numbered(0)), results, 0)
+	if result := results.next(t); result.Outcome != publisher.Stored {
+		t.Errorf("publish: %v", result)
+	}
+	r.Ack(s.next(t))
+	closeReader(t, r)
+	if err := l.link.js.DeleteStream(ctxOf(t), stream.CachedInfo().Config.Name); err != nil {
+		t.Fatal(err)
+	}
+	route.Publish(textMessage("t/x", numbered(1)), results, 0)
+	if result := results.next(t); result.Outcome != publisher.Unknown {
+		t.Errorf("publish: %v", result)
+	}
+	mustStore(t, l, "t/x", "dedicated")
+}
