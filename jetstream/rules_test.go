@@ -56,17 +56,19 @@ func streamOf(t *testing.T, l *Log, topic string) natsjs.Stream {
 	if err := l.register.settle(ctxOf(t)); err != nil {
 		t.Fatal(err)
 	}
-	var name string
-	if place := l.currentRouting().policies.Place(topic); place.Stream == tenant.StreamShared {
-		name = message.SharedStream(l.tenant, place.Name)
-	} else {
-		name = l.register.topic(topic).stream()
-	}
-	s, err := l.link.js.Stream(ctxOf(t), name)
+	s, err := l.link.js.Stream(ctxOf(t), streamName(l, topic))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// streamName is that of the topic's stream.
+func streamName(l *Log, topic string) string {
+	if place := l.currentRouting().policies.Place(topic); place.Stream == tenant.StreamShared {
+		return message.SharedStream(l.tenant, place.Name)
+	}
+	return l.register.topic(topic).stream()
 }
 
 // held returns the payloads that the topic's stream, which may be shared, holds, in order.
@@ -412,4 +414,6 @@ func TestRecordOfThePolicy(t *testing.T) {
 	}
 }
 
-func containsText(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
+func containsText(err error, text string) bool {
+	return err != nil && strings.Contains(err.Error(), text)
+}

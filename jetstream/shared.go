@@ -22,6 +22,9 @@ const (
 	// parked it must be dead.
 	parkedPatience = time.Second
 	parkedLook     = 20 * time.Millisecond
+	// deletionTime is how long a stream that somebody has deleted is not made again. The server does not find it any more, and tells
+	// that it is gone, before it removes the stream's directory: one that is made by that name meanwhile loses its own.
+	deletionTime = time.Second
 )
 
 // shared is a shared rule of the tenant: all its topics are in one stream, which every bridge makes and keeps as the rule says.
@@ -39,7 +42,9 @@ type shared struct {
 	exists atomic.Bool
 	policy atomic.Pointer[tenant.Policy] // nil: there is no such rule any more
 
-	complaint string // what was logged last; owned by who holds work
+	// owned by who holds work
+	complaint string    // what was logged last
+	gone      time.Time // when the stream that had been there was not found any more
 }
 
 // sharedLine is the part of a shared rule's topics that one shard carries.
@@ -165,7 +170,15 @@ func (s *shared) open(ctx context.Context, p tenant.Policy) (natsjs.Stream, erro
 	for since := time.Now(); ; {
 		stream, err := s.log.link.js.Stream(ctx, s.stream)
 		if errors.Is(err, natsjs.ErrStreamNotFound) {
-			s.exists.Store(false)
+			if s.exists.Swap(false) {
+				s.gone = time.Now()
+			}
+			if wait := time.Until(s.gone.Add(deletionTime)); wait > 0 {
+				if err := pause(ctx, wait); err != nil {
+					return nil, err
+				}
+				continue
+			}
 			stream, err = s.create(ctx, p)
 		}
 		if hasCode(err, natsjs.JSErrCodeStreamNameInUse) {
@@ -189,11 +202,18 @@ func (s *shared) open(ctx context.Context, p tenant.Policy) (natsjs.Stream, erro
 			}
 			continue
 		}
-		select {
-		case <-time.After(parkedLook):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := pause(ctx, parkedLook); err != nil {
+			return nil, err
 		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
