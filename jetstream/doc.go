@@ -1,7 +1,8 @@
 // Package jetstream is the only part of Weir that knows NATS: streams, publishing, reading, and every record
 // that outlives a connection.
 //
-// A Store is one bridge's view of JetStream, a Log that of one tenant, a Topic that of one dedicated topic. What several
+// A Store is one bridge's view of JetStream, a Log that of one tenant, a Topic that of one dedicated topic, a Route what a message is published
+// through, whatever the rules say of its topic. What several
 // bridges must agree on is decided by compare-and-set on the last message of a subject, in three streams that every
 // bridge follows: the register of the topics, the claims of client identifiers, and the leases of the bridges. Nothing
 // is decided on a read: whoever must know that he has seen everything writes, waits until his own copy has reached his own
@@ -19,6 +20,15 @@
 // Every arrow is a compare-and-set, so one bridge at a time works on a topic. A bridge that dies in creating or removing
 // is followed by whoever needs the topic next. The generation of a topic is the sequence of its creating entry in the
 // register; it is part of the stream's name, so what one generation's bridge does late cannot touch the next.
+//
+// # Shared rules
+//
+// All topics of a shared rule are in one stream, which is in no register: it exists while the rule does, and every bridge makes it, or brings it to
+// the rule, to the same effect. Nothing is kept of a shared topic. Its messages go over the shard of its name, in the line that the rule has there; a
+// line is also what a dedicated topic has. It holds what is published while the stream is being made, and repeats what found none.
+//
+// A stream is parked, on a subject of its own, while its limit per topic is lowered, so that nothing comes between the look that everything fits and the
+// update; whoever publishes meanwhile looks again until it is open, and opens it after a second.
 //
 // # Filters
 //

@@ -9,8 +9,9 @@ import (
 func TestNotServedYet(t *testing.T) {
 	const hold = "line 4: topics[0].hold_when_full: discard_oldest is not served yet: this release lets every subscription hold its messages (block)"
 	for _, test := range []struct{ name, file, want string }{
-		{"shared", rules("- filter: a", "  stream: shared", "  name: a"), "line 5: topics[0].stream: shared is not served yet: this release serves dedicated streams only"},
-		{"transient second", rules("- {filter: a, stream: dedicated}", "- {filter: b, stream: transient}"), "line 5: topics[1].stream: transient is not served yet: this release serves dedicated streams only"},
+		{"transient", rules("- filter: a", "  stream: transient"), "line 5: topics[0].stream: transient is not served yet: this release serves dedicated and shared streams only"},
+		{"transient second", rules("- {filter: a, stream: shared, name: a}", "- {filter: b, stream: transient}"), "line 5: topics[1].stream: transient is not served yet: this release serves dedicated and shared streams only"},
+		{"topics", rules("- {filter: a, stream: shared, name: a, topics: 5}"), "line 4: topics[0].topics: is not served yet: this release lets a shared rule have as many topics as come"},
 		{"hold", rules("- {filter: a, stream: dedicated, hold_when_full: discard_oldest}"), hold},
 		{"hold bounded", rules("- {filter: a, stream: dedicated, hold_when_full: discard_oldest, hold_messages: 1, hold_bytes: 2}"), hold},
 		{"what could never be served is said first", rules("- {filter: a, stream: shared}"), "line 4: topics[0].name: missing: a shared rule names its stream"},
@@ -22,15 +23,16 @@ func TestNotServedYet(t *testing.T) {
 			}
 		})
 	}
-	record := `{"version":1,"name":"a","quotas":{},"rules":[{"filter":"a","stream":"shared","name":"a"}],"origin":"file"}`
+	record := `{"version":1,"name":"a","quotas":{},"rules":[{"filter":"a","stream":"transient"}],"origin":"file"}`
 	if got, err := tenant.Decode([]byte(record)); err == nil {
 		t.Errorf("decoded %+v", got)
 	}
 }
 
-// TestServed has every setting of dedicated rules.
+// TestServed has every setting of dedicated and shared rules.
 func TestServed(t *testing.T) {
 	_, err := tenant.ParseFile([]byte(rules(
+		"- {filter: s/#, stream: shared, name: s, when_full: discard_oldest, keep: until_expired, backlog_bytes: 1000000, backlog_messages: 5000, ttl: 1h, hold_when_full: block}",
 		"- {filter: a/+, stream: dedicated, when_full: discard_oldest, keep: until_expired, backlog_bytes: 1000000, backlog_messages: 5000, ttl: 1h, hold_when_full: block}",
 		"- {filter: a/#, stream: dedicated, when_full: discard_oldest, backlog_messages: 5000}",
 		"- {filter: '+/log', stream: dedicated, keep: until_expired, ttl: 720h}",
