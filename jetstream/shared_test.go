@@ -200,3 +200,23 @@ func TestSharedRuleLargerThanTheServer(t *testing.T) {
 		}
 	}
 }
+
+// Looking up a dedicated topic costs nothing, whatever the rules are; one of a shared rule costs its name.
+func TestLookupAllocates(t *testing.T) {
+	l := openLog(t, newStore(t, newServer(t, nil), nil))
+	setQuotas(l.store, func(*tenant.Quotas) {}, sharedRule(func(*tenant.Rule) {}))
+	dedicated, shared := []byte("d/"+numbered(1)+numbered(2)+numbered(3)), []byte("t/"+numbered(1)+numbered(2)+numbered(3))
+	for name, most := range map[string]float64{string(dedicated): 0, string(shared): 1} {
+		if _, err := l.Topic(ctxOf(t), name); err != nil {
+			t.Fatal(err)
+		}
+		topic := []byte(name)
+		if n := testing.AllocsPerRun(100, func() {
+			if route, _ := l.Lookup(topic); route == nil {
+				t.Error("not found")
+			}
+		}); n > most {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
