@@ -54,9 +54,10 @@ func (r *Reader) remake(ctx context.Context) (name string, err error) {
 	case !anew:
 		lost = before.missed(stream.CachedInfo(), info, filtered)
 	case !filtered:
-		// What the new stream has had before the consumer was there.
-		stored := state.LastSeq + 1 - first
-		lost += stored - min(stored, info.NumPending+uint64(info.NumAckPending))
+		// What the new stream has had before the consumer was there. With replicas more may have come since its state was asked for, but
+		// none of that is above where the consumer starts.
+		stored, before := state.LastSeq+1-first, max(info.AckFloor.Stream+1, first)-first
+		lost += max(before, stored-min(stored, info.NumPending+uint64(info.NumAckPending)))
 	}
 	r.settleDown(name, anew, lost)
 	counted := "lost"
