@@ -43,11 +43,11 @@ type Conn struct {
 	cause      error    // why it ended, where that was decided here
 	maxPayload int      // 0: not limited
 	lastSID    uint64
-	out        []byte // not written yet
-	pings      []chan<- bool
-	unanswered int       // PINGs of keepAlive without a PONG since
-	more       sync.Cond // of mu: signalled when out is not empty any more, or up not true
-	idle       bool      // the writing goroutine waits for more
+	out        []byte          // not written yet
+	pings      []func(ok bool) // who waits for a PONG, in order
+	unanswered int             // PINGs of keepAlive without a PONG since
+	more       sync.Cond       // of mu: signalled when out is not empty any more, or up not true
+	idle       bool            // the writing goroutine waits for more
 	watchers   map[chan<- struct{}]bool
 }
 
@@ -183,19 +183,16 @@ func (c *Conn) begin(l *link) bool {
 // end clears away what the connection leaves.
 func (c *Conn) end(err error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.fail(err)
 	c.subs.clear()
 	c.out = nil
-	for _, answered := range c.pings {
-		if answered != nil {
-			answered <- false
-		}
-	}
+	pings := c.pings
 	c.pings = nil
 	if c.ctx.Err() == nil {
 		c.log.Warn("NATS connection lost", zap.Error(c.cause))
 	}
+	c.mu.Unlock()
+	abandon(pings)
 }
 
 // dial makes a connection, and tries until it has one; nil after Close.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"context"
 	"errors"
 	"net"
 	"strconv"
@@ -21,6 +20,15 @@ const maxOut = 160 << 20
 // the order of the calls. subject has no spaces; reply and header may be empty; header is a whole block. The arguments are the caller's again
 // when it returns.
 func (c *Conn) Publish(epoch uint64, subject, reply string, header, payload []byte) error {
+	return appendMessage(c, epoch, subject, reply, header, payload)
+}
+
+// PublishOnly is Publish to a subject that is not kept as a string, without a reply.
+func (c *Conn) PublishOnly(epoch uint64, subject, header, payload []byte) error {
+	return appendMessage(c, epoch, subject, "", header, payload)
+}
+
+func appendMessage[S string | []byte](c *Conn, epoch uint64, subject S, reply string, header, payload []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.current(epoch) {
@@ -56,48 +64,6 @@ func (c *Conn) Publish(epoch uint64, subject, reply string, header, payload []by
 	c.out = append(out, crlf...)
 	c.written()
 	return nil
-}
-
-// Flush returns once the server has processed all that was published and subscribed before on the connection of that epoch.
-func (c *Conn) Flush(ctx context.Context, epoch uint64) error {
-	c.mu.Lock()
-	if !c.current(epoch) {
-		c.mu.Unlock()
-		return ErrLost
-	}
-	answered := make(chan bool, 1)
-	c.ping(answered)
-	c.mu.Unlock()
-	select {
-	case ok := <-answered:
-		if !ok {
-			return ErrLost
-		}
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// ping asks the server for a PONG, and sends true to answered when it comes, false when the connection ends before. Nil is
-// told nothing. The caller holds mu.
-func (c *Conn) ping(answered chan<- bool) {
-	c.pings = append(c.pings, answered)
-	c.line("PING")
-}
-
-// pong takes the answer to the first PING that waits for one.
-func (c *Conn) pong() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.pings) == 0 {
-		return // one that the server sent unasked
-	}
-	if answered := c.pings[0]; answered != nil {
-		answered <- true
-	}
-	c.pings = c.pings[1:]
-	c.unanswered = 0
 }
 
 // line appends a line to what is written next. The caller holds mu.
