@@ -32,6 +32,7 @@ var (
 	unavailable   = refused(reason.NATSUnavailable, "JetStream is not available for the stream")
 	noStream      = Result{Outcome: NoStream, Err: reason.New(reason.NATSUnavailable, "no stream stores the subject")}
 	unanswered    = Result{Outcome: Unknown, Err: ErrUnanswered}
+	unconfirmed   = unknown("NATS has not confirmed the message in time")
 	lost          = unknown("the NATS connection was lost before the answer")
 	down          = unknown("the NATS connection is down")
 	stopped       = unknown("the bridge stopped before the answer")

@@ -44,8 +44,29 @@ func benchmarkPublish(b *testing.B, nc *nats.Conn, js natsjs.JetStream) {
 		}
 	}()
 	p := newPublisher(b, connect(b, nc), publisher.Config{})
+	benchmark(b, p, func(m *message.Message, done publisher.Done, token uint64) {
+		p.Publish("mqtt.acme.sensors.room1.temp", m, done, token)
+	})
+}
+
+// BenchmarkPublishCore is BenchmarkPublish without JetStream, and with nobody who listens.
+func BenchmarkPublishCore(b *testing.B) {
+	s := startServer(b)
+	nc, _ := dial(b, s)
+	run := func(name string) {
+		b.Run(name, func(b *testing.B) {
+			p := newPublisher(b, connect(b, nc), publisher.Config{})
+			benchmark(b, p, func(m *message.Message, done publisher.Done, token uint64) { p.PublishCore(tenant, m, done, token) })
+		})
+	}
+	run("in-process")
+	nc.Opts.InProcessServer, nc.Opts.Servers = nil, []string{"nats://" + s.Addr().String()}
+	run("tcp")
+}
+
+func benchmark(b *testing.B, p *publisher.Publisher, publish func(m *message.Message, done publisher.Done, token uint64)) {
 	m := &message.Message{
-		ClientID: "thermostat-7", User: "thermostat-7", Role: "device", QoS: 1, Payload: make([]byte, 128),
+		Topic: "sensors/room1/temp", ClientID: "thermostat-7", User: "thermostat-7", Role: "device", QoS: 1, Payload: make([]byte, 128),
 	}
 	w := make(window, 1024)
 	b.ReportAllocs()
@@ -54,7 +75,7 @@ func benchmarkPublish(b *testing.B, nc *nats.Conn, js natsjs.JetStream) {
 	for i := range b.N {
 		w <- struct{}{}
 		m.PacketID = uint16(i)%1024 + 1
-		p.Publish("mqtt.acme.sensors.room1.temp", m, w, uint64(i))
+		publish(m, w, uint64(i))
 	}
 	closePublisher(b, p)
 	b.StopTimer()

@@ -1,4 +1,5 @@
-// Package publisher stores messages in JetStream with many publishes in flight and one answer for each.
+// Package publisher stores messages in JetStream with many publishes in flight and one answer for each. It also publishes messages
+// that nothing stores, and answers when NATS has them.
 //
 // Each publish takes a slot. The slot's number is the last token of the reply subject, so answers are matched by
 // number and never by the order in which they come: with replicas, refusals overtake earlier successes. Slots are used
@@ -88,8 +89,10 @@ type Publisher struct {
 	mu      sync.Mutex
 	slots   slots
 	state   state
-	epoch   uint64        // of the connection that is published on
-	header  []byte        // of one message, used again for the next
+	epoch   uint64 // of the connection that is published on
+	header  []byte // of one message, used again for the next
+	subject []byte // the same
+	flushing
 	parked  []*slot       // not sent, in order
 	decided []*slot       // refused without an answer; run tells them
 	room    chan struct{} // not nil while somebody waits in Wait; closed when there is room
@@ -118,6 +121,7 @@ func New(conn *wire.Conn, config Config) *Publisher {
 		state:  waiting, // settle opens it
 	}
 	p.slots.inbox = conn.NewInbox() + "."
+	p.onBarrier = p.reached
 	p.changed, p.unwatch = conn.Watch()
 	p.settle()
 	go p.run()
@@ -128,13 +132,17 @@ func New(conn *wire.Conn, config Config) *Publisher {
 // may be called with locks that Published takes. Messages of one goroutine to one subject are stored in the order of
 // the calls. m and its bytes must stay as they are until the answer. Once Close has returned, it does nothing.
 func (p *Publisher) Publish(subject string, m *message.Message, done Done, token uint64) {
+	p.publish(subject, "", m, done, token)
+}
+
+func (p *Publisher) publish(subject, tenant string, m *message.Message, done Done, token uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
 	}
 	s := p.slots.take()
-	s.subject, s.message, s.done, s.token = subject, m, done, token
+	s.subject, s.tenant, s.message, s.done, s.token = subject, tenant, m, done, token
 	s.begun = time.Since(p.start)
 	p.slots.bytes += len(m.Payload)
 	p.send(s)
@@ -148,7 +156,10 @@ func (p *Publisher) send(s *slot) {
 		return
 	}
 	p.header = message.AppendHeader(p.header[:0], s.message)
-	switch err := p.conn.Publish(p.epoch, s.subject, s.reply, p.header, s.message.Payload); {
+	switch err := p.write(s); {
+	case err == nil && s.core():
+		s.state = flushed
+		p.confirm(s)
 	case err == nil:
 		s.state = sent
 	case errors.Is(err, wire.ErrMaxPayload):
@@ -160,6 +171,15 @@ func (p *Publisher) send(s *slot) {
 		p.parked = append(p.parked, s)
 		p.signal()
 	}
+}
+
+// write hands a publish with its header to the connection. The caller holds mu.
+func (p *Publisher) write(s *slot) error {
+	if !s.core() {
+		return p.conn.Publish(p.epoch, s.subject, s.reply, p.header, s.message.Payload)
+	}
+	p.subject = message.AppendSubject(p.subject[:0], s.tenant, s.message.Topic)
+	return p.conn.PublishOnly(p.epoch, p.subject, p.header, s.message.Payload)
 }
 
 // decide refuses a publish that was not sent. The caller holds mu.

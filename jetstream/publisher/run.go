@@ -47,7 +47,7 @@ func (p *Publisher) settle() {
 	if err != nil {
 		return // lost meanwhile: a token comes
 	}
-	p.sub, p.state, p.epoch = sub, open, epoch
+	p.sub, p.state, p.epoch, p.asked = sub, open, epoch, false
 	waited := p.parked
 	p.parked = nil
 	for _, s := range waited {
@@ -62,11 +62,12 @@ func (p *Publisher) failAll(r Result) {
 	for {
 		var batch []answer
 		for _, s := range p.slots.all {
-			if s.state == sent || s.state == parked {
+			if s.state == sent || s.state == flushed || s.state == parked {
 				batch = append(batch, p.release(s, r))
 			}
 		}
 		p.parked = nil
+		p.dropReleased()
 		if len(batch) == 0 {
 			return
 		}
@@ -84,10 +85,15 @@ func (p *Publisher) sweep() {
 	var batch []answer
 	p.mu.Lock()
 	for _, s := range p.slots.all {
-		if s.state == sent && s.begun <= late {
+		switch {
+		case s.begun > late:
+		case s.state == sent:
 			batch = append(batch, p.release(s, unanswered))
+		case s.state == flushed:
+			batch = append(batch, p.release(s, unconfirmed))
 		}
 	}
+	p.dropReleased()
 	if len(p.parked) > 0 && p.parked[0].begun <= late {
 		// All of it, so that nothing is sent after something earlier that was not.
 		p.failAll(down)
@@ -130,7 +136,7 @@ func (p *Publisher) end() {
 
 // release frees a slot and returns whom to tell. The caller holds mu.
 func (p *Publisher) release(s *slot, r Result) answer {
-	p.config.Metrics.answered(r, time.Since(p.start)-s.begun)
+	p.config.Metrics.answered(r, time.Since(p.start)-s.begun, s.core())
 	a := p.slots.release(s, r)
 	if p.room != nil && p.hasRoom() {
 		close(p.room)

@@ -14,7 +14,8 @@ type slot struct {
 	reply      string // of this index and generation
 
 	state   slotState
-	subject string
+	subject string // empty: that of the message's topic in tenant, and JetStream gives no answer
+	tenant  string
 	message *message.Message
 	done    Done
 	token   uint64
@@ -27,9 +28,13 @@ type slotState byte
 const (
 	free    slotState = iota
 	sent              // waits for its answer
+	flushed           // sent to be confirmed by a barrier
 	parked            // waits to be sent
 	decided           // waits to be told
 )
+
+// core tells that a barrier confirms the publish, not JetStream.
+func (s *slot) core() bool { return s.subject == "" }
 
 // slots are all publishes under way. Their number follows the most that ever was under way at a time.
 type slots struct {
@@ -64,9 +69,9 @@ func (t *slots) find(index, generation uint32) *slot {
 	return nil
 }
 
-// anySent tells whether a publish waits for its answer.
+// anySent tells whether a publish waits for its answer or its barrier.
 func (t *slots) anySent() bool {
-	return slices.ContainsFunc(t.all, func(s *slot) bool { return s.state == sent })
+	return slices.ContainsFunc(t.all, func(s *slot) bool { return s.state == sent || s.state == flushed })
 }
 
 // answer is what Published is called with.
@@ -88,7 +93,7 @@ func (t *slots) release(s *slot, r Result) answer {
 		s.reply = reply(t.inbox, s.index, s.generation)
 	}
 	a := answer{done: s.done, token: s.token, result: r}
-	s.state, s.subject, s.message, s.done, s.result = free, "", nil, nil, Result{}
+	s.state, s.subject, s.tenant, s.message, s.done, s.result = free, "", "", nil, nil, Result{}
 	t.freed = append(t.freed, s)
 	return a
 }
