@@ -48,8 +48,14 @@ func (l *Log) Places(filter string) (places []tenant.Place, dedicated bool) {
 // says Adopted, and what was stored before the call is delivered too.
 // name tells apart the consumers that one bridge has on one stream; "" is the shared one. The previous one of that name must
 // be closed or closing. filters are those of the one session that a named consumer at a shared place is for: it delivers at least what
-// they match; nil: everything. A sink that is a reader.Chooser is asked about every message of a shared place.
+// they match; nil: everything. A sink that is a reader.Chooser is asked about every message of a shared or transient place.
+//
+// A transient place has no stream: what is published from when Attach returns is delivered as long as NATS is there, and only the sink
+// counts.
 func (l *Log) Attach(ctx context.Context, place tenant.Place, name string, from uint64, filters []string, sink reader.Sink) (Reader, error) {
+	if place.Stream == tenant.StreamTransient {
+		return l.attachTransient(ctx, place, sink)
+	}
 	a, err := l.reserve(ctx, attachmentKey{place: place, name: name})
 	if err != nil {
 		return nil, refusal(err, 0)

@@ -19,7 +19,20 @@ const childDir = "WEIR_TEST_CHILD_DIR"
 // updates a stream and makes a consumer on it at the same time without a lock between them.
 func newServerProcess(t *testing.T) string {
 	t.Helper()
-	command := exec.Command(os.Args[0])
+	url, command, stop := startServerProcess(t)
+	t.Cleanup(func() {
+		stop()
+		if err := command.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	return url
+}
+
+// startServerProcess is newServerProcess for whoever ends the process and waits for it. stop asks it to end.
+func startServerProcess(t *testing.T) (url string, command *exec.Cmd, stop func()) {
+	t.Helper()
+	command = exec.Command(os.Args[0])
 	command.Env = append(os.Environ(), childDir+"="+t.TempDir(), "GORACE=exitcode=0 log_path="+os.DevNull)
 	command.Stderr = os.Stderr
 	stdin, err := command.StdinPipe()
@@ -33,17 +46,11 @@ func newServerProcess(t *testing.T) string {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		if err := command.Wait(); err != nil {
-			t.Error(err)
-		}
-	})
-	url, err := bufio.NewReader(stdout).ReadString('\n')
+	url, err = bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		t.Fatalf("the server does not start: %v", err)
 	}
-	return strings.TrimSpace(url)
+	return strings.TrimSpace(url), command, func() { _ = stdin.Close() }
 }
 
 // child serves until its standard input is closed. It prints its URL once it is ready.

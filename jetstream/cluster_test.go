@@ -58,6 +58,31 @@ func newCluster(t *testing.T) (servers []*server.Server) {
 	return servers
 }
 
+// A transient topic's message reaches a bridge at another server.
+func TestTransientAcrossServers(t *testing.T) {
+	servers := newCluster(t)
+	a, b := clusterLog(t, servers[0], func(*tenant.Quotas) {}), clusterLog(t, servers[1], func(*tenant.Quotas) {})
+	for _, l := range []*Log{a, b} {
+		setQuotas(l.store, func(*tenant.Quotas) {}, transientLive)
+	}
+	s := newSink()
+	listen(t, b, "live/#", s)
+	for n := 0; ; n++ {
+		publishTransient(t, a, "live/x", "") // the other server may learn of the subscription a moment later
+		select {
+		case d := <-s.deliveries:
+			if d.Topic != "live/x" {
+				t.Errorf("topic %s", d.Topic)
+			}
+			return
+		case <-time.After(10 * time.Millisecond):
+			if n > 1000 {
+				t.Fatal("nothing is delivered")
+			}
+		}
+	}
+}
+
 // clusterLog opens the log of a bridge on one server of a cluster, which may take its time to elect a leader.
 func clusterLog(t *testing.T, s *server.Server, change func(*tenant.Quotas)) *Log {
 	t.Helper()

@@ -32,13 +32,16 @@ type Log struct {
 	events    chan event    // to be written; never closed
 	reports   atomic.Int64  // error reports whose answer is to come
 
-	routing atomic.Pointer[routing]
+	transients []*transient // by shard
+	routing    atomic.Pointer[routing]
 
-	mu            sync.Mutex
-	terms         terms
-	shared        map[string]*shared // by the name of the rule: those that there are, and former ones while something is on its way
-	attachments   map[attachmentKey]*attachment
-	subscriptions []*nats.Subscription
+	mu          sync.Mutex
+	terms       terms
+	shared      map[string]*shared // by the name of the rule: those that there are, and former ones while something is on its way
+	attachments map[attachmentKey]*attachment
+	// transientReaders are those that are open.
+	transientReaders map[*transientReader]struct{}
+	subscriptions    []*nats.Subscription
 }
 
 // newLog opens the log of a tenant: its streams exist and its copies are complete when it returns.
@@ -50,17 +53,18 @@ func (s *Store) newLog(ctx context.Context, name string) (_ *Log, err error) {
 		return nil, err
 	}
 	l := &Log{
-		store:       s,
-		tenant:      name,
-		names:       namesOf(name),
-		link:        s.own,
-		log:         s.config.Log.With(zap.String("tenant", name)),
-		creations:   make(chan struct{}, maxCreations),
-		relimit:     make(chan struct{}, 1),
-		events:      make(chan event, maxEvents),
-		shared:      make(map[string]*shared),
-		attachments: make(map[attachmentKey]*attachment),
-		adoption:    newAdoption(),
+		store:            s,
+		tenant:           name,
+		names:            namesOf(name),
+		link:             s.own,
+		log:              s.config.Log.With(zap.String("tenant", name)),
+		creations:        make(chan struct{}, maxCreations),
+		relimit:          make(chan struct{}, 1),
+		events:           make(chan event, maxEvents),
+		shared:           make(map[string]*shared),
+		attachments:      make(map[attachmentKey]*attachment),
+		transientReaders: make(map[*transientReader]struct{}),
+		adoption:         newAdoption(),
 	}
 	l.filters = newFilters(l)
 	if !s.config.Shared {
@@ -68,6 +72,7 @@ func (s *Store) newLog(ctx context.Context, name string) (_ *Log, err error) {
 			return nil, err
 		}
 	}
+	l.transients = newTransients(l)
 	l.takeTerms(s.termsOf(name))
 	if err := l.ensureStreams(ctx); err != nil {
 		return nil, errors.Join(err, l.disconnect(ctx))
@@ -139,6 +144,9 @@ func (l *Log) close(ctx context.Context) error {
 	var errs []error
 	for _, a := range l.open() {
 		errs = append(errs, a.Close(ctx))
+	}
+	for _, r := range l.openTransient() {
+		errs = append(errs, r.Close(ctx))
 	}
 	l.sessions.releaseAll(ctx)
 	errs = append(errs, l.leaveAll(ctx), l.stop(ctx))

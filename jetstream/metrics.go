@@ -1,6 +1,10 @@
 package jetstream
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weirmq/weir/reason"
+)
 
 // Metrics counts what a bridge does to topics, claims and leases.
 type Metrics struct {
@@ -15,11 +19,18 @@ type Metrics struct {
 	bridgesEnded     prometheus.Counter
 	reportsDropped   prometheus.Counter
 	eventsDropped    prometheus.Counter
+	// messages to transient topics that reach nobody here
+	transientOverflow, transientBadSubject prometheus.Counter
 }
 
 // NewMetrics registers the metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
+	transientDropped := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_transient_dropped_total", Help: "Messages to transient topics that reach no subscriber of this bridge, by reason.",
+	}, []string{"reason"})
 	m := &Metrics{
+		transientOverflow:   transientDropped.WithLabelValues(string(reason.TransientOverflow)),
+		transientBadSubject: transientDropped.WithLabelValues(string(reason.BadSubject)),
 		topics: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_topics", Help: "Dedicated topics that exist.",
 		}, []string{"tenant"}),
@@ -56,6 +67,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 	}
 	reg.MustRegister(m.topics, m.created, m.creationFailures, m.cleanups, m.repeated, m.claims, m.leaseHeld, m.leaseLost,
-		m.bridgesEnded, m.reportsDropped, m.eventsDropped)
+		m.bridgesEnded, m.reportsDropped, m.eventsDropped, transientDropped)
 	return m
 }

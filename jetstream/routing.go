@@ -78,17 +78,27 @@ func (l *Log) Lookup(name []byte) (Route, string) {
 	if r.dedicated {
 		return nil, topic
 	}
-	if i, p := r.policies.Match(topic); p != nil && p.Stream == tenant.StreamShared && r.shared[i].exists.Load() {
+	i, p := r.policies.Match(topic)
+	switch {
+	case p == nil:
+	case p.Stream == tenant.StreamTransient:
+		return l.transientRoute(topic), topic
+	case p.Stream == tenant.StreamShared && r.shared[i].exists.Load():
 		return r.shared[i].route(topic), topic
 	}
 	return nil, topic
 }
 
-// Topic returns what the messages of a topic are published through, and makes its stream where there is none. It waits for JetStream. Errors
+// Topic returns what the messages of a topic are published through, and makes its stream where there is to be one and is none. It waits for JetStream. Errors
 // are *reason.Error: topic_quota, storage_full, nats_unavailable.
 func (l *Log) Topic(ctx context.Context, name string) (Route, error) {
 	r := l.currentRouting()
-	if i, p := r.policies.Match(name); p != nil && p.Stream == tenant.StreamShared {
+	i, p := r.policies.Match(name)
+	switch {
+	case p == nil:
+	case p.Stream == tenant.StreamTransient:
+		return l.transientRoute(name), nil
+	case p.Stream == tenant.StreamShared:
 		if err := r.shared[i].ready(ctx, false); err != nil {
 			return nil, err
 		}

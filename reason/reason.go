@@ -54,6 +54,7 @@ const (
 	OtherClient         Reason = "addressed_to_other_client"
 	ErrorRate           Reason = "error_rate"
 	MessageLost         Reason = "message_lost"
+	TransientOverflow   Reason = "transient_overflow"
 )
 
 // Ends of a connection that are nobody's fault, or whose fault is not in a packet.
