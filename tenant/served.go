@@ -4,8 +4,6 @@ package tenant
 // the rest to what will be served.
 var checkServed = func(i int, r Rule) *ruleError {
 	switch {
-	case r.Stream == StreamTransient:
-		return &ruleError{i, "stream", "transient is not served yet: this release serves dedicated and shared streams only"}
 	case r.Topics != 0:
 		return &ruleError{i, "topics", "is not served yet: this release lets a shared rule have as many topics as come"}
 	case r.HoldWhenFull == HoldDiscardOldest:

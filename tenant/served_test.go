@@ -9,8 +9,6 @@ import (
 func TestNotServedYet(t *testing.T) {
 	const hold = "line 4: topics[0].hold_when_full: discard_oldest is not served yet: this release lets every subscription hold its messages (block)"
 	for _, test := range []struct{ name, file, want string }{
-		{"transient", rules("- filter: a", "  stream: transient"), "line 5: topics[0].stream: transient is not served yet: this release serves dedicated and shared streams only"},
-		{"transient second", rules("- {filter: a, stream: shared, name: a}", "- {filter: b, stream: transient}"), "line 5: topics[1].stream: transient is not served yet: this release serves dedicated and shared streams only"},
 		{"topics", rules("- {filter: a, stream: shared, name: a, topics: 5}"), "line 4: topics[0].topics: is not served yet: this release lets a shared rule have as many topics as come"},
 		{"hold", rules("- {filter: a, stream: dedicated, hold_when_full: discard_oldest}"), hold},
 		{"hold bounded", rules("- {filter: a, stream: dedicated, hold_when_full: discard_oldest, hold_messages: 1, hold_bytes: 2}"), hold},
@@ -29,12 +27,13 @@ func TestNotServedYet(t *testing.T) {
 	}
 }
 
-// TestServed has every setting of dedicated and shared rules.
+// TestServed has every setting of all kinds of rules.
 func TestServed(t *testing.T) {
 	_, err := tenant.ParseFile([]byte(rules(
 		"- {filter: s/#, stream: shared, name: s, when_full: discard_oldest, keep: until_expired, backlog_bytes: 1000000, backlog_messages: 5000, ttl: 1h, hold_when_full: block}",
 		"- {filter: a/+, stream: dedicated, when_full: discard_oldest, keep: until_expired, backlog_bytes: 1000000, backlog_messages: 5000, ttl: 1h, hold_when_full: block}",
 		"- {filter: a/#, stream: dedicated, when_full: discard_oldest, backlog_messages: 5000}",
+		"- {filter: live/#, stream: transient}",
 		"- {filter: '+/log', stream: dedicated, keep: until_expired, ttl: 720h}",
 		"- {filter: '#', stream: dedicated, when_full: reject, keep: until_consumed}",
 	)))
