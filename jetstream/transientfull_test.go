@@ -9,8 +9,8 @@ import (
 	"github.com/weirmq/weir/jetstream/reader"
 )
 
-// choosy takes what it has room for, and waits before each while it is stopped.
-type choosy struct {
+// limitedSink takes what it has room for, and waits before each while it is stopped.
+type limitedSink struct {
 	*sink
 	room    chan struct{} // a token for each message that is taken
 	refused chan struct{}
@@ -18,7 +18,7 @@ type choosy struct {
 	waiting chan struct{}
 }
 
-func (c *choosy) Deliver(d reader.Delivery) bool {
+func (c *limitedSink) Deliver(d reader.Delivery) bool {
 	select {
 	case c.waiting <- struct{}{}:
 	default:
@@ -36,7 +36,7 @@ func (c *choosy) Deliver(d reader.Delivery) bool {
 // What the sink does not take is dropped and counted, and never comes again. So is what comes while the reader is stopped.
 func TestTransientSinkIsFull(t *testing.T) {
 	l := two(t, transientLive)[0]
-	c := &choosy{sink: newSink(), room: make(chan struct{}, 10), refused: make(chan struct{}, 10), gate: make(chan struct{})}
+	c := &limitedSink{sink: newSink(), room: make(chan struct{}, 10), refused: make(chan struct{}, 10), gate: make(chan struct{})}
 	close(c.gate)
 	r := listen(t, l, "live/#", c)
 	for i := range 6 {
@@ -82,7 +82,7 @@ func flushShards(t *testing.T, l *Log) {
 func TestTransientSinkStandsStill(t *testing.T) {
 	l := two(t, transientLive)[0]
 	const size, count = 100_000, 3 * maxBacklog / 100_000
-	c := &choosy{
+	c := &limitedSink{
 		sink: newSink(), room: make(chan struct{}, count), refused: make(chan struct{}, count),
 		gate: make(chan struct{}), waiting: make(chan struct{}, 1),
 	}

@@ -21,7 +21,7 @@ func TestNotServedYet(t *testing.T) {
 			}
 		})
 	}
-	record := `{"version":1,"name":"a","quotas":{},"rules":[{"filter":"a","stream":"transient"}],"origin":"file"}`
+	record := `{"version":1,"name":"a","quotas":{},"rules":[{"filter":"a","stream":"shared","name":"a","topics":5}],"origin":"file"}`
 	if got, err := tenant.Decode([]byte(record)); err == nil {
 		t.Errorf("decoded %+v", got)
 	}
