@@ -146,7 +146,7 @@ func (s *source) cursors() (low, high uint64) {
 	high = s.ring.first
 	for _, sub := range s.feed.subs {
 		if sub.active {
-			low, high = min(low, sub.cursor), max(high, sub.cursor)
+			low, high = min(low, sub.head()), max(high, sub.cursor)
 		}
 	}
 	// What is acknowledged cannot come again.

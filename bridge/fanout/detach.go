@@ -161,8 +161,8 @@ func (s *Subscription) start() (from uint64, ok bool) {
 		return 0, false
 	case t != nil:
 		from = t.sequence
-	case s.cursor < r.next:
-		from = r.at(s.cursor).d.Sequence
+	case s.head() < r.next:
+		from = r.at(s.head()).d.Sequence
 	default:
 		return 0, false
 	}
@@ -305,7 +305,7 @@ func (s *Subscription) retire() {
 	if s.old == nil {
 		return
 	}
-	if t := s.window.oldest(); t != nil && (t.source == s.old || t.index < s.old.joined) || t == nil && s.cursor < s.old.joined {
+	if t := s.window.oldest(); t != nil && (t.source == s.old || t.index < s.old.joined) || t == nil && s.head() < s.old.joined {
 		return
 	}
 	s.old.drop()

@@ -104,6 +104,9 @@ func (f *feed) matches(name string) bool {
 	return f.place.Stream == tenant.StreamDedicated && filter.Match(name, f.place.Name)
 }
 
+// skipped counts messages that a subscription did not get.
+func (f *feed) skipped(n uint64) { f.hub.metrics.skip(n) }
+
 // wait returns when the shared reader is open.
 func (f *feed) wait(ctx context.Context) error {
 	select {

@@ -23,7 +23,8 @@ type Subscription struct {
 	// Guarded by feed.mu.
 	waker   Waker   // set before the first Next
 	source  *source // where it reads: the shared one, or its own
-	cursor  uint64  // index of its next message there
+	topics  *topics // at a place of many topics: which of them, and what the shared source has of them; nil: all there is
+	cursor  uint64  // index there after the last message that it has taken
 	window  window
 	last    place   // of the newest that it has taken
 	after   uint64  // see joining
@@ -80,10 +81,8 @@ func (s *Subscription) raise() {
 func (s *Subscription) holdShared() {
 	s.feed.holders++
 	r := &s.feed.source.ring
-	for i := s.cursor; i < r.next; i++ {
-		r.at(i).waits++
-	}
-	r.retreat(s.cursor)
+	s.each(func(i uint64) { r.at(i).waits++ })
+	r.retreat(s.head())
 }
 
 // begun tells that it is settled what the subscription sees.
@@ -122,14 +121,6 @@ func (s *Subscription) ready() bool {
 	return s.feed.source.reader != nil
 }
 
-// skip moves a subscription that does not hold past messages that are gone.
-func (s *Subscription) skip() {
-	if r := &s.feed.source.ring; s.cursor < r.readable {
-		s.feed.hub.metrics.skip(r.readable - s.cursor)
-		s.cursor = r.readable
-	}
-}
-
 // Next returns the message at the cursor and moves on; held tells that it waits for Ack. ok is false where there is none.
 func (s *Subscription) Next() (d reader.Delivery, held, ok bool) {
 	f := s.feed
@@ -146,20 +137,21 @@ func (s *Subscription) Next() (d reader.Delivery, held, ok bool) {
 	if !s.hold && s.active {
 		s.skip()
 	}
-	if s.cursor >= r.next || src.owner == nil && !s.active || src.owner != nil && !src.settled {
+	i := s.head()
+	if i >= r.next || src.owner == nil && !s.active || src.owner != nil && !src.settled {
 		s.rest() // the session may have it from a filter before it is known where it begins
 		return d, false, false
 	}
-	d = r.at(s.cursor).d
+	d = r.at(i).d
 	s.last = place{d.Stream, d.Sequence}
 	if s.hold {
-		s.window.push(taken{sequence: d.Sequence, source: src, index: s.cursor})
+		s.window.push(taken{sequence: d.Sequence, source: src, index: i})
 	}
 	if src.owner != nil {
-		r.strip(s.cursor)
+		r.strip(i)
 		src.changed()
 	}
-	s.cursor++
+	s.pass(i)
 	s.retire()
 	return d, s.hold, true
 }
@@ -242,9 +234,7 @@ func (s *Subscription) leave() {
 			shared.release(t.index)
 		}
 	})
-	for i := s.cursor; i < shared.ring.next; i++ {
-		shared.release(i)
-	}
+	s.each(shared.release)
 }
 
 // rest asks to be woken with the next message.
@@ -281,7 +271,7 @@ func (s *Subscription) unrest() {
 
 // low is the index in the shared ring of the first message that it is not done with.
 func (s *Subscription) low() uint64 {
-	low := s.cursor
+	low := s.head()
 	s.window.open(func(t *taken) {
 		if t.source == &s.feed.source {
 			low = min(low, t.index)
