@@ -104,6 +104,8 @@ type Attached interface {
 	Discard(after uint64)
 	// Resume delivers again what Deliver had no room for, or what was discarded.
 	Resume()
+	// Window is how many deliveries may be unacknowledged before the reader stops by itself. It becomes smaller with larger messages.
+	Window() int
 	// Adopted tells that the consumer was made by another before the reader was opened: what was stored since then is
 	// delivered too.
 	Adopted() bool
@@ -151,6 +153,13 @@ type Reader struct {
 }
 
 var _ Attached = (*Reader)(nil)
+
+// Window is how many deliveries may be unacknowledged before the reader stops by itself.
+func (r *Reader) Window() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.window
+}
 
 // Adopted tells that the consumer was made by another before the reader was opened.
 func (r *Reader) Adopted() bool { return r.cfg.Adopt }
