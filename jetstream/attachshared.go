@@ -16,6 +16,8 @@ const (
 	// sharedWindow is how many messages of a shared stream may be on their way to the bridge: it is the window of all its devices
 	// together.
 	sharedWindow = 16_384
+	// ownWindow is the same for the consumer of one session.
+	ownWindow = 1024
 	// maxFilterSubjects is how many subjects a consumer of one session has: the server compares each with each. Beyond it
 	// the session sorts its messages out itself.
 	maxFilterSubjects = 64
@@ -40,6 +42,7 @@ func (l *Log) attachShared(
 		config.MaxWindow = sharedWindow
 		config.Reattach = s.reattach
 		if name != "" {
+			config.MaxWindow = ownWindow
 			config.Filters = l.coverSubjects(filters)
 		}
 		chooser, _ := sink.(reader.Chooser)
