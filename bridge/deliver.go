@@ -62,12 +62,13 @@ func (s *session) send(c *cursor, d reader.Delivery, held bool, now time.Time) *
 
 // address sets what the filters say about a delivery: the highest QoS [MQTT-3.3.4-2], 3.1.1: [MQTT-3.3.5-1], and all
 // identifiers [MQTT-3.3.4-3] [MQTT-3.3.4-4]. A filter with No Local does not match what the client has published itself
-// [MQTT-3.8.3-3]. It reports whether one matches.
+// [MQTT-3.8.3-3]. It reports whether one matches: where others are for some topics only, one that was just taken back, or whose SUBACK is yet
+// to come, may not.
 func (s *session) address(c *cursor, m *message.Message) (wanted bool) {
 	p := &s.deliver
 	p.QoS = 0
 	p.Properties.SubscriptionIDs = p.Properties.SubscriptionIDs[:0]
-	for _, f := range c.filters {
+	for _, f := range c.matching(m.Topic, !s.subs.changing) {
 		if f.noLocal && m.ClientID == s.clientID {
 			continue
 		}

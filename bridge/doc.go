@@ -17,9 +17,9 @@
 // goroutine of the publisher and marks the slot; PUBACKs leave from the head of the FIFO alone, so that they
 // leave in the order of the PUBLISH packets whatever the order of the answers.
 //
-// A session has one cursor for each topic, however many of its topic filters match it (subscriptions): a message goes out once, at the
-// highest QoS and with the subscription identifiers of all of them. For a filter with wildcards the fan-out opens the cursors, of
-// topics that exist before SUBACK and of those that are created later when they are (conn.Opened).
+// A session has one cursor for each place, a dedicated topic or all topics of a shared or transient rule, however many of its topic filters
+// match there (subscriptions): a message goes out once, at the highest QoS and with the subscription identifiers of all that match its topic.
+// The fan-out opens the cursors (conn.Opened): before SUBACK, and for a filter with wildcards whenever a topic is created.
 //
 // A message for the device is never pushed. The fan-out wakes a cursor, which is queued for the writing goroutine; that one
 // takes messages from the queued cursors in turn while the window (outbound) and the outbox have room. A session therefore holds at most one buffer of packets, and a device that does not read
@@ -38,7 +38,7 @@
 //     connection, order kept. It ends the connection, whoever wanted the end, and is the last to leave.
 //   - conn.write, started and awaited by serve, moves messages into the outbox and the outbox to the socket.
 //
-// Others come in from outside: answers to publishes (conn.Published), wakes of cursors (cursor.Wake), cursors of created topics (conn.Opened),
+// Others come in from outside: answers to publishes (conn.Published), wakes of cursors (cursor.Wake), cursors (conn.Opened),
 // takeovers (conn.revoked), changed users (Server.Recheck) and Shutdown. They take conn.mu shortly, append or set
 // why the connection ends (conn.end), signal the writer, and never wait for a peer.
 //
@@ -50,7 +50,7 @@
 // Connections in all, and those that have not sent a CONNECT (the oldest of them goes first); the size of a
 // packet, small before CONNECT; publishes without an answer in count and bytes (beyond them reading stops); the
 // outbox in bytes (beyond the first limit no more messages are taken, beyond the second reading stops);
-// deliveries without acknowledgement; topic filters; cursors, by the tenant's topics; error reports a second.
+// deliveries without acknowledgement; topic filters; cursors, by the tenant's topics and rules; error reports a second.
 //
 // # Shutdown order
 //

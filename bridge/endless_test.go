@@ -21,3 +21,5 @@ func (e *endless) Next() (d reader.Delivery, held, ok bool) {
 func (e *endless) Ack(uint64) {}
 func (e *endless) Hold()      {}
 func (e *endless) Close()     {}
+
+func (e *endless) Includes(string) bool { return true }

@@ -6,7 +6,7 @@ import (
 )
 
 // filter is one topic filter of a session with its options: what MQTT calls a subscription. Messages come through cursors, one
-// per topic, however many filters match it.
+// per place, however many filters match topics there.
 type filter struct {
 	// immutable
 	name  string

@@ -81,7 +81,9 @@ func (l *listCursor) Next() (d reader.Delivery, held, ok bool) {
 }
 func (l *listCursor) Ack(sequence uint64) { l.acked = append(l.acked, sequence) }
 func (l *listCursor) Hold()               { l.hold = true }
-func (l *listCursor) Close()              { l.closed = true }
+func (*listCursor) Includes(string) bool  { return false }
+
+func (l *listCursor) Close() { l.closed = true }
 
 func play(t *testing.T, transcript string) string {
 	st := &stage{t: t, now: time.Unix(1_700_000_000, 0), cursors: map[string]*listCursor{}}
@@ -299,7 +301,7 @@ func (st *stage) subscribe(a args) {
 	}
 	f.setOptions(one, uint32(a.num("id")))
 	if one.QoS > 0 {
-		st.s.subs.hold(f)
+		st.s.subs.each(f, func(c *cursor) { c.source.Hold() })
 	}
 	st.s.subs.grant(f)
 }
@@ -310,7 +312,7 @@ func (st *stage) open(topic string, hold bool) {
 		st.cursors[topic] = &listCursor{hold: hold}
 	}
 	st.s.subs.changing = true
-	st.s.subs.open(topic, st.cursors[topic], nil)
+	st.s.subs.open(tenant.Dedicated(topic), st.cursors[topic], nil)
 	st.s.subs.changing = false
 }
 
@@ -324,7 +326,7 @@ func (st *stage) message(a args) {
 	}
 	c := st.cursors[topic]
 	c.list = append(c.list, reader.Delivery{Message: m, Stream: "s", Sequence: uint64(a.num("seq"))})
-	st.s.subs.enqueue(st.s.subs.cursors[topic])
+	st.s.subs.enqueue(st.s.subs.cursors[tenant.Dedicated(topic)])
 }
 
 func (st *stage) print(s string) { fmt.Fprintln(&st.out, "  "+s) }

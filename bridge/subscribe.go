@@ -203,10 +203,10 @@ func (c *conn) subscribeOne(one codec.Subscription, identifier uint32) (*filter,
 
 // hold lets the messages that come for a filter wait for the client's acknowledgement. The caller holds mu.
 func (c *conn) hold(f *filter) {
-	if f.wild {
-		c.member.Hold(f.name)
+	if one := c.session.subs.cursors[errorPlace(f.name)]; one != nil {
+		one.source.Hold()
 	} else {
-		c.session.subs.hold(f)
+		c.member.Hold(f.name)
 	}
 }
 
@@ -215,9 +215,6 @@ func (c *conn) attach(f *filter) error {
 	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
 	defer cancel()
 	hold := f.granted > 0
-	if f.wild {
-		return c.member.Watch(ctx, f.name, hold)
-	}
 	var sub *fanout.Subscription
 	var err error
 	switch f.name {
@@ -226,21 +223,21 @@ func (c *conn) attach(f *filter) error {
 	case errorTopicOfAll:
 		sub, err = c.member.SubscribeErrors(ctx, "", "", hold)
 	default:
-		sub, err = c.member.Subscribe(ctx, f.name, hold)
+		return c.member.Subscribe(ctx, f.name, hold)
 	}
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.session.subs.open(f.name, sub, c.woken)
+	c.session.subs.open(errorPlace(f.name), sub, c.woken)
 	return nil
 }
 
-// Opened takes the cursor of a topic that a filter with wildcards matches.
+// Opened takes the cursor of a place with topics that a filter matches.
 func (c *conn) Opened(sub *fanout.Subscription) {
 	c.mu.Lock()
-	c.session.subs.open(sub.Place().Name, sub, c.woken)
+	c.session.subs.open(sub.Place(), sub, c.woken)
 	c.mu.Unlock()
 	c.signal()
 }
@@ -262,9 +259,7 @@ func (c *conn) unsubscribe(p *codec.Unsubscribe) {
 		f := c.session.subs.filters[name]
 		switch {
 		case f != nil:
-			if f.wild {
-				c.member.Unwatch(f.name)
-			}
+			c.member.Unsubscribe(f.name)
 			c.session.subs.drop(f)
 		case topicfilter.Check(name) == nil:
 			ack.Codes[i] = codec.NoSubscriptionExisted

@@ -7,6 +7,7 @@ import (
 	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/codec"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/tenant"
 )
 
 // source is where a cursor's messages come from. The one there is is fanout.Subscription.
@@ -19,24 +20,63 @@ type source interface {
 	Ack(sequence uint64)
 	// Hold lets messages wait for Ack from now on.
 	Hold()
+	// Includes tells whether it is there for a filter, at a place of many topics.
+	Includes(filter string) bool
 	// Close gives back what was not acknowledged.
 	Close()
 }
 
-// cursor is a session's place in one topic. It is what the fan-out wakes. A session may have one for each topic of its tenant.
+// cursor is how far a session has come at one place: a dedicated topic, all topics of a shared or transient rule, or an error topic. It
+// is what the fan-out wakes. A session may have one for each place of its tenant.
 type cursor struct {
 	// immutable
 	source source
 	wake   func(*cursor)
+	place  tenant.Place
 
 	woken atomic.Bool // set by Wake, cleared before the source is asked
 
 	// guarded by the connection's mu
 	queued bool // in subscriptions.ready or .parked
 	closed bool
-	// filters are the live ones that match the topic; without any, nothing flows yet. A message goes out once, for all of them
-	// [MQTT-3.3.4-2].
+	// filters are the live ones that match topics here; without any, nothing flows yet. A message goes out once, for all that match its
+	// topic [MQTT-3.3.4-2].
 	filters []*filter
+	// matched are those that match topic, at a place of many: as a rule the next message has the same.
+	matched []*filter
+	topic   string
+}
+
+// errorPlace is where the cursor of an error topic is.
+func errorPlace(name string) tenant.Place { return tenant.Place{Name: name} }
+
+// many tells whether there are several topics at the place.
+func (c *cursor) many() bool {
+	return c.place.Stream == tenant.StreamShared || c.place.Stream == tenant.StreamTransient
+}
+
+// takes tells whether the source is there for a filter.
+func (c *cursor) takes(f *filter) bool {
+	if c.many() {
+		return c.source.Includes(f.name)
+	}
+	return f.matches(c.place.Name)
+}
+
+// matching are the filters that match a topic. Where there is one and sure says that the source is there for no other, it does.
+func (c *cursor) matching(topic string, sure bool) []*filter {
+	if !c.many() || sure && len(c.filters) == 1 {
+		return c.filters
+	}
+	if topic != c.topic {
+		c.topic, c.matched = topic, c.matched[:0]
+		for _, f := range c.filters {
+			if f.matches(topic) {
+				c.matched = append(c.matched, f)
+			}
+		}
+	}
+	return c.matched
 }
 
 // Wake is called by the fan-out when there may be something new.
@@ -56,6 +96,7 @@ func (c *cursor) granted() (q codec.QoS) {
 
 // add puts a filter with the others.
 func (c *cursor) add(f *filter) {
+	c.topic = ""
 	switch {
 	case slices.Contains(c.filters, f):
 	case len(c.filters) == 0:
@@ -65,11 +106,12 @@ func (c *cursor) add(f *filter) {
 	}
 }
 
-// remove takes a filter away, if it is there.
-func (c *cursor) remove(f *filter) {
+// remove takes a filter away, if it is there, and reports that.
+func (c *cursor) remove(f *filter) bool {
 	if !slices.Contains(c.filters, f) {
-		return
+		return false
 	}
+	c.topic = ""
 	var rest []*filter
 	for _, other := range c.filters {
 		if other != f {
@@ -77,13 +119,15 @@ func (c *cursor) remove(f *filter) {
 		}
 	}
 	c.filters = rest
+	return true
 }
 
 // subscriptions are the filters and cursors of one session, guarded by the connection's mu. There are no more cursors than the tenant
-// may have dedicated topics.
+// may have dedicated topics and rules.
 type subscriptions struct {
 	filters map[string]*filter
-	cursors map[string]*cursor // by topic; those of error topics by the filter
+	cursors map[tenant.Place]*cursor
+	many    []*cursor // of them, those at places of many topics
 	// changing: a SUBSCRIBE is under way, and a cursor without a filter may get one from it.
 	changing bool
 	over     bool           // the session has ended
@@ -92,24 +136,28 @@ type subscriptions struct {
 }
 
 func newSubscriptions() subscriptions {
-	return subscriptions{filters: map[string]*filter{}, cursors: map[string]*cursor{}}
+	return subscriptions{filters: map[string]*filter{}, cursors: map[tenant.Place]*cursor{}}
 }
 
-// open takes the source of a topic. One that came before is left alone.
-func (ss *subscriptions) open(topic string, src source, wake func(*cursor)) {
+// open takes the source of a place, instead of one that has been closed.
+func (ss *subscriptions) open(place tenant.Place, src source, wake func(*cursor)) {
 	if ss.over {
 		src.Close()
 		return
 	}
-	if ss.cursors[topic] != nil {
-		return // the same: the fan-out has one for each session and topic
+	former := ss.cursors[place]
+	if former != nil && former.source == src {
+		return
 	}
-	c := &cursor{source: src, wake: wake}
+	c := &cursor{source: src, wake: wake, place: place}
 	if !src.Bind(c) {
 		return
 	}
+	if former != nil {
+		ss.close(former)
+	}
 	for _, f := range ss.filters {
-		if f.live && f.matches(topic) {
+		if f.live && c.takes(f) {
 			c.add(f)
 		}
 	}
@@ -117,16 +165,21 @@ func (ss *subscriptions) open(topic string, src source, wake func(*cursor)) {
 		src.Close() // opened for a filter that has just been taken back
 		return
 	}
-	ss.cursors[topic] = c
+	ss.cursors[place] = c
+	if c.many() {
+		ss.many = append(ss.many, c)
+	}
 	ss.enqueue(c)
 }
 
 // grant lets messages flow for a filter, whose sources are open.
 func (ss *subscriptions) grant(f *filter) {
 	f.live = true
-	ss.each(f, func(_ string, c *cursor) {
-		c.add(f)
-		ss.enqueue(c)
+	ss.each(f, func(c *cursor) {
+		if c.takes(f) {
+			c.add(f)
+			ss.enqueue(c)
+		}
 	})
 }
 
@@ -134,54 +187,54 @@ func (ss *subscriptions) grant(f *filter) {
 // [MQTT-3.10.4-3].
 func (ss *subscriptions) drop(f *filter) {
 	delete(ss.filters, f.name)
-	ss.each(f, func(topic string, c *cursor) {
-		if c.remove(f); len(c.filters) == 0 {
-			ss.close(topic, c)
+	ss.each(f, func(c *cursor) {
+		if c.remove(f) && len(c.filters) == 0 {
+			ss.close(c)
 		}
 	})
 }
 
-// each calls do for the cursors of the topics that a filter matches.
-func (ss *subscriptions) each(f *filter, do func(topic string, c *cursor)) {
-	if !f.wild {
-		if c := ss.cursors[f.name]; c != nil {
-			do(f.name, c)
+// each calls do for the cursors that a filter may be for.
+func (ss *subscriptions) each(f *filter, do func(c *cursor)) {
+	if f.wild {
+		for _, c := range ss.cursors {
+			do(c)
 		}
 		return
 	}
-	for topic, c := range ss.cursors {
-		if f.matches(topic) {
-			do(topic, c)
+	for _, place := range []tenant.Place{tenant.Dedicated(f.name), errorPlace(f.name)} {
+		if c := ss.cursors[place]; c != nil {
+			do(c)
 		}
 	}
-}
-
-// hold lets messages that come for a filter wait for the client's acknowledgement. Those of topics that are created later
-// do so by themselves.
-func (ss *subscriptions) hold(f *filter) {
-	ss.each(f, func(_ string, c *cursor) { c.source.Hold() })
+	for _, c := range slices.Clone(ss.many) {
+		do(c)
+	}
 }
 
 // prune closes the cursors that no filter matches.
 func (ss *subscriptions) prune() {
-	for topic, c := range ss.cursors {
+	for _, c := range ss.cursors {
 		if len(c.filters) == 0 {
-			ss.close(topic, c)
+			ss.close(c)
 		}
 	}
 }
 
-func (ss *subscriptions) close(topic string, c *cursor) {
+func (ss *subscriptions) close(c *cursor) {
 	c.closed = true
 	c.source.Close()
-	delete(ss.cursors, topic)
+	delete(ss.cursors, c.place)
+	if i := slices.Index(ss.many, c); i >= 0 {
+		ss.many = slices.Delete(ss.many, i, i+1)
+	}
 }
 
 // end closes everything.
 func (ss *subscriptions) end() {
 	ss.over = true
-	for topic, c := range ss.cursors {
-		ss.close(topic, c)
+	for _, c := range ss.cursors {
+		ss.close(c)
 	}
 	clear(ss.filters)
 }

@@ -72,7 +72,7 @@ func BenchmarkSessionDeliver(b *testing.B) {
 				NewMetrics(prometheus.NewRegistry()))
 			src := &endless{}
 			s.subs.changing = true
-			s.subs.open("a", src, nil)
+			s.subs.open(tenant.Dedicated("a"), src, nil)
 			for i, name := range filters {
 				f := newFilter(name, i > 0)
 				f.granted, f.identifier = 1, uint32(i)

@@ -10,10 +10,14 @@ import (
 func (h *Hub) account(delta int64) {
 	n := h.buffered.Add(delta)
 	if n > h.budget || delta <= 0 && h.starving.Load() > 0 && n < h.plenty() {
-		select {
-		case h.relieve <- struct{}{}:
-		default:
-		}
+		h.wakeBudget()
+	}
+}
+
+func (h *Hub) wakeBudget() {
+	select {
+	case h.relieve <- struct{}{}:
+	default:
 	}
 }
 
@@ -45,6 +49,9 @@ func (h *Hub) keepBudget() {
 		}
 		if h.buffered.Load() > h.budget {
 			h.discard()
+		}
+		if h.starving.Load() > 0 && h.buffered.Load() >= h.plenty() {
+			h.trim()
 		}
 		if h.starving.Load() > 0 && h.buffered.Load() < h.plenty() && h.feedStarving() {
 			pause.Reset(refillPause)
@@ -94,6 +101,20 @@ func (h *Hub) discard() {
 	}
 }
 
+// trim lets go of what everybody has taken: it is kept for those who may return, at the cost of nobody else.
+func (h *Hub) trim() {
+	for _, s := range h.sources() {
+		s.feed.mu.Lock()
+		if s.reader != nil && !s.dropped && (s.owner == nil || s.settled) {
+			if low, _ := s.cursors(); low > s.ring.readable {
+				s.ring.strip(low - 1)
+				s.changed()
+			}
+		}
+		s.feed.mu.Unlock()
+	}
+}
+
 // sources lists all of them.
 func (h *Hub) sources() (all []*source) {
 	h.mu.Lock()
@@ -129,6 +150,9 @@ func (s *source) shrink() {
 	if s.owner == nil && s.feed.holders == 0 && r.next > r.readable {
 		r.strip(r.next - 1) // acknowledged already, so it cannot come again: those who still wanted it are too slow
 	} else if high < r.next {
+		if s.owner == nil && s.feed.matcher != nil {
+			s.cutQueues(high)
+		}
 		after := r.cut(high)
 		s.reader.Discard(after)
 		s.feed.hub.metrics.discard()
@@ -137,23 +161,55 @@ func (s *source) shrink() {
 	s.changed()
 }
 
-// cursors returns the lowest and the highest of those who read here.
+// cursors returns the lowest and the highest of those who read here. At a place of many topics those who do not hold have no say in
+// what is lowest: the bytes that it would keep are those of all topics.
 func (s *source) cursors() (low, high uint64) {
 	if s.owner != nil {
 		return s.owner.cursor, s.owner.cursor
 	}
-	low = s.ring.next
-	high = s.ring.first
+	r := &s.ring
+	low, high = r.next, r.first
 	for _, sub := range s.feed.subs {
-		if sub.active {
-			low, high = min(low, sub.head()), max(high, sub.cursor)
+		if !sub.active {
+			continue
+		}
+		high = max(high, sub.cursor)
+		if sub.hold || s.feed.matcher == nil {
+			low = min(low, sub.head())
 		}
 	}
 	// What is acknowledged cannot come again.
-	for high = max(high, s.ring.floor); high < s.ring.next && s.ring.at(high).acked; {
-		high++
+	high = max(high, r.floor)
+	if s.feed.matcher == nil {
+		for high < r.next && r.at(high).acked {
+			high++
+		}
+		return low, high
+	}
+	for i := high; i < r.next; i++ {
+		if e := r.at(i); e.acked && e.waits > 0 {
+			high = i + 1
+		}
 	}
 	return low, high
+}
+
+// cutQueues takes from the queues what is about to be cut from the shared ring. What is acknowledged does not come again: nobody holds it, so
+// that only those miss it who do not hold.
+func (s *source) cutQueues(from uint64) {
+	for _, sub := range s.feed.subs {
+		q := &sub.topics.queue
+		for q.len() > 0 && q.at(q.len()-1).index >= from {
+			x := q.at(q.len() - 1)
+			q.cut()
+			switch {
+			case !sub.active:
+				sub.topics.gone = max(sub.topics.gone, x.sequence)
+			case s.ring.at(x.index).acked:
+				s.feed.skipped(1)
+			}
+		}
+	}
 }
 
 // starve notes that messages were refused or discarded for want of room in the budget. The caller holds feed.mu.
@@ -170,8 +226,8 @@ func (s *source) starve() {
 
 // hungry asks for a starving source whose subscription has come to the end of it. The caller holds feed.mu.
 func (s *source) hungry() {
-	if h := s.feed.hub; s.starved {
-		h.account(0)
+	if s.starved {
+		s.feed.hub.wakeBudget()
 	}
 }
 

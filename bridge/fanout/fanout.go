@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -67,6 +68,7 @@ type Hub struct {
 	metrics *Metrics
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
+	start   time.Time
 	relieve chan struct{} // wakes the goroutine that keeps the budget; holds one token; never closed
 
 	work     sync.WaitGroup
@@ -79,7 +81,7 @@ type Hub struct {
 	shared  map[key]*feed
 	opening map[*feed]struct{} // of the shared ones, those whose reader is not open yet
 	feeds   map[*feed]struct{} // the shared ones and those of the error topic
-	watched map[Log]*watched   // the filters with wildcards
+	watched map[Log]*watched   // the filters with wildcards that may match dedicated topics
 }
 
 type key struct {
@@ -98,6 +100,7 @@ func New(cfg Config) *Hub {
 		budget:  cfg.Budget,
 		log:     cfg.Log,
 		metrics: cfg.Metrics,
+		start:   time.Now(),
 		relieve: make(chan struct{}, 1),
 		shared:  make(map[key]*feed),
 		opening: make(map[*feed]struct{}),
@@ -132,7 +135,7 @@ func (h *Hub) enter(k key, m *Member, hold bool) (sub *Subscription, f *feed, fi
 }
 
 // make makes the feed of a topic, with a subscription for everybody who watches it. The caller holds mu, and opens it then.
-func (h *Hub) make(k key, watches []*watch) *feed {
+func (h *Hub) make(k key, watches []*subscribed) *feed {
 	f := h.newFeed(k.place, k.log)
 	h.shared[k], h.opening[f], h.feeds[f] = f, struct{}{}, struct{}{}
 	for _, w := range watches {
@@ -145,7 +148,7 @@ func (h *Hub) make(k key, watches []*watch) *feed {
 func (h *Hub) open(k key, f *feed) {
 	h.work.Go(func() {
 		f.attach(func(ctx context.Context) (reader.Attached, error) {
-			return k.log.Attach(ctx, k.place, "", 0, nil, &f.source)
+			return k.log.Attach(ctx, k.place, "", 0, nil, f.source.sink())
 		})
 	})
 }
@@ -193,5 +196,8 @@ func (h *Hub) opened(f *feed) {
 	defer h.mu.Unlock()
 	delete(h.opening, f)
 }
+
+// age is how long the hub has been there: a clock that never goes back.
+func (h *Hub) age() time.Duration { return time.Since(h.start) }
 
 func (h *Hub) nextName() string { return strconv.FormatUint(h.names.Add(1), 10) }

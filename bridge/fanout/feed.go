@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -24,9 +25,11 @@ type feed struct {
 	// Immutable.
 	hub   *Hub
 	log   Log
-	place tenant.Place  // zero: an error topic
-	ready chan struct{} // closed by attach, when err is set
-	ended chan struct{} // closed by end, when everything is closed
+	place tenant.Place // zero: an error topic
+	// transient: nothing is stored, so that nothing can be held.
+	transient bool
+	ready     chan struct{} // closed by attach, when err is set
+	ended     chan struct{} // closed by end, when everything is closed
 
 	// guarded by ready
 	err     error
@@ -35,8 +38,10 @@ type feed struct {
 	mu     sync.Mutex
 	source source // the shared one
 	subs   []*Subscription
+	// matcher finds who wants a message of a place of many topics; nil: all want all.
+	matcher *matcher
 	// holders counts the subscriptions that hold and read from the shared source: a new entry waits for them.
-	holders int
+	holders int32
 	// joining have not come to their first message in the shared source; ascending by after.
 	joining []*Subscription
 	// idle have found nothing in the shared source and want to be woken.
@@ -47,12 +52,16 @@ type feed struct {
 
 	asking, waiting *flight // requests for the last sequence: under way, and next
 
-	waking []*Subscription // the idle of the last delivery; owned by the shared reader's goroutine
+	waking []*Subscription // whom the last delivery wakes; owned by the shared reader's goroutine
 }
 
 func (h *Hub) newFeed(place tenant.Place, log Log) *feed {
 	f := &feed{hub: h, log: log, place: place, ready: make(chan struct{}), ended: make(chan struct{})}
 	f.source.feed = f
+	if place.Stream == tenant.StreamShared || place.Stream == tenant.StreamTransient {
+		f.matcher, f.source.window = &matcher{}, manyHeld
+	}
+	f.transient = place.Stream == tenant.StreamTransient
 	return f
 }
 
@@ -105,7 +114,13 @@ func (f *feed) matches(name string) bool {
 }
 
 // skipped counts messages that a subscription did not get.
-func (f *feed) skipped(n uint64) { f.hub.metrics.skip(n) }
+func (f *feed) skipped(n uint64) {
+	why := reason.SlowSubscriber
+	if f.transient {
+		why = reason.TransientOverflow
+	}
+	f.hub.metrics.skip(why, n)
+}
 
 // wait returns when the shared reader is open.
 func (f *feed) wait(ctx context.Context) error {
@@ -156,9 +171,14 @@ func (f *feed) add(m *Member, hold, tentative, watched bool) *Subscription {
 		}
 		f.subs = append(f.subs, sub)
 		m.put(sub)
-		if f.source.reader == nil {
+		if f.matcher != nil {
+			sub.topics = newTopics()
+		} else if f.source.reader == nil {
 			sub.enter(0)
 		}
+	}
+	if f.matcher != nil {
+		return sub // until it has a filter it sees nothing
 	}
 	if hold {
 		sub.raise()

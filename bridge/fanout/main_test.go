@@ -257,7 +257,7 @@ type session struct {
 	bad  bool
 }
 
-func (s *session) Opened(*fanout.Subscription) {}
+func (s *session) Opened(sub *fanout.Subscription) { s.sub = sub }
 
 func (s *session) Wake() {
 	select {
@@ -284,8 +284,7 @@ func (e *env) subscribe(name string, hold bool) *session {
 
 func (e *env) attach(s *session) {
 	e.t.Helper()
-	var err error
-	if s.sub, err = s.m.Subscribe(deadline(e.t), "a", s.hold); err != nil {
+	if err := s.m.Subscribe(deadline(e.t), "a", s.hold); err != nil {
 		e.t.Fatal(err)
 	}
 	s.sub.Bind(s)

@@ -10,13 +10,13 @@ import (
 
 // Session is the receiving end of a Member.
 type Session interface {
-	// Opened hands over the subscription to a topic that a watched filter matches: before Watch returns, and whenever such a topic is
-	// created. It may come again for the same subscription, and for one that is not wanted any more, which it closes. It must not
-	// block.
+	// Opened hands over a subscription to a place with topics that a filter of the session matches: before Subscribe returns, and whenever
+	// there is a further one. It may come again for the same subscription, and for one that is not wanted any more, which it closes. It
+	// must not block.
 	Opened(s *Subscription)
 }
 
-// Member is one session in the hub: its subscriptions, one per topic, and the filters with wildcards for which it gets more.
+// Member is one session in the hub: its topic filters, and its subscriptions, one per place.
 type Member struct {
 	// Immutable.
 	hub     *Hub
@@ -24,12 +24,12 @@ type Member struct {
 	session Session
 
 	// Guarded by hub.mu.
-	watches map[string]*watch // by filter
+	filters map[string]*subscribed // by name; without those of error topics
 	left    bool
 
 	mu   sync.Mutex // taken last
 	subs map[*feed]*Subscription
-	// pending are the calls of Subscribe and Watch under way; failed tells that one of them has left something behind.
+	// pending are the calls of Subscribe under way; failed tells that one of them has left something behind.
 	pending int
 	failed  bool
 }
@@ -37,43 +37,100 @@ type Member struct {
 // Join makes a session a member. Leave ends it.
 func (h *Hub) Join(log Log, s Session) *Member { return &Member{hub: h, log: log, session: s} }
 
-// Subscribe returns once the topic's consumer exists: every message stored from then on is seen by Next, none stored
-// before unless a watched filter wants it. hold tells whether messages wait for this session's Ack (QoS 1) or pass it by
-// (QoS 0). Where the session has a subscription to the topic it is that one; it holds if one of the two wants it.
-func (m *Member) Subscribe(ctx context.Context, topic string, hold bool) (sub *Subscription, err error) {
+// Subscribe puts a topic filter into force. When it returns, the session has been handed a subscription to each place that there is with
+// topics which the filter matches, and every message stored from then on is seen by Next; of those stored before only what another filter
+// wants. Of a dedicated topic that is created later all messages are seen. hold tells whether messages wait for this session's Ack (QoS
+// 1) or pass it by (QoS 0); a subscription holds if one of its filters does. What is not stored never waits.
+func (m *Member) Subscribe(ctx context.Context, name string, hold bool) (err error) {
 	m.begin()
 	defer func() { m.end(err) }()
-	return m.attach(ctx, topic, hold)
+	w, err := m.hub.subscribe(m, name, hold)
+	if err != nil {
+		return err
+	}
+	places, dedicated := m.log.Places(name)
+	if err := w.extend(ctx, places, dedicated); err != nil {
+		m.Unsubscribe(name)
+		return err
+	}
+	tell(m.hub.settle(w))
+	return nil
 }
 
-// attach is Subscribe.
-func (m *Member) attach(ctx context.Context, topic string, hold bool) (*Subscription, error) {
+// Unsubscribe takes a filter back. The subscriptions to dedicated topics stay until they are closed, and so do those to other places as
+// long as the session has another filter there. It does not block.
+func (m *Member) Unsubscribe(name string) {
+	m.hub.mu.Lock()
+	w := m.filters[name]
+	if w == nil {
+		m.hub.mu.Unlock()
+		return
+	}
+	delete(m.filters, name)
+	m.hub.unwatch(w)
+	announced := w.announced
+	m.hub.mu.Unlock()
+	if announced {
+		m.log.Unwatch(name)
+	}
+	for _, sub := range w.subs { // nobody changes them any more
+		m.exclude(sub, name)
+	}
+}
+
+// exclude takes a filter from a subscription to a place of many topics, which is closed with the last one.
+func (m *Member) exclude(sub *Subscription, name string) {
+	m.begin()
+	var err error
+	if sub.exclude(name) {
+		err = errClosed // for who subscribes to another filter there at the moment
+	}
+	m.end(err)
+}
+
+// Hold lets the messages of all topics that a filter matches wait for Ack from now on.
+func (m *Member) Hold(name string) {
+	m.hub.mu.Lock()
+	defer m.hub.mu.Unlock()
+	if w := m.filters[name]; w != nil && !w.hold {
+		w.hold = true
+		w.raise()
+	}
+}
+
+// attach subscribes to a dedicated topic.
+func (m *Member) attach(ctx context.Context, topic string, hold bool) error {
+	sub, f, first, err := m.join(ctx, tenant.Dedicated(topic), hold)
+	if err != nil {
+		return err
+	}
+	if sub.begun() || first && !f.adopted {
+		return sub.settle()
+	}
+	// The consumer may be older than this subscription, and so may be what it has yet to deliver.
+	after, err := f.lastSequence(ctx)
+	if err != nil {
+		return err
+	}
+	f.begin(sub, after)
+	return sub.settle()
+}
+
+// join returns the subscription to a place, and whether the reader was opened for it. The reader is open.
+func (m *Member) join(ctx context.Context, p tenant.Place, hold bool) (sub *Subscription, f *feed, first bool, err error) {
 	for {
-		sub, f, first, err := m.hub.enter(key{m.log, tenant.Dedicated(topic)}, m, hold)
+		sub, f, first, err = m.hub.enter(key{m.log, p}, m, hold)
 		if err != nil {
-			return nil, err
+			return nil, nil, false, err
 		}
-		if sub == nil { // its last subscription has just left; the next feed begins when this one has ended
-			select {
-			case <-f.ended:
-				continue
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
+		if sub != nil {
+			return sub, f, first, f.wait(ctx)
 		}
-		if err := f.wait(ctx); err != nil {
-			return nil, err
+		select { // its last subscription has just left; the next feed begins when this one has ended
+		case <-f.ended:
+		case <-ctx.Done():
+			return nil, nil, false, ctx.Err()
 		}
-		if sub.begun() || first && !f.adopted {
-			return sub, sub.settle()
-		}
-		// The consumer may be older than this subscription, and so may be what it has yet to deliver.
-		after, err := f.lastSequence(ctx)
-		if err != nil {
-			return nil, err
-		}
-		f.begin(sub, after)
-		return sub, sub.settle()
 	}
 }
 
@@ -107,14 +164,16 @@ func (m *Member) SubscribeErrors(ctx context.Context, clientID, user string, hol
 func (m *Member) Leave() {
 	m.hub.mu.Lock()
 	m.left = true
-	watches := m.watches
-	m.watches = nil
-	for _, w := range watches {
+	filters := m.filters
+	m.filters = nil
+	for _, w := range filters {
 		m.hub.unwatch(w)
 	}
 	m.hub.mu.Unlock()
-	for _, w := range watches {
-		w.takeBack()
+	for _, w := range filters {
+		if w.announced {
+			m.log.Unwatch(w.filter)
+		}
 	}
 	for _, sub := range m.all() {
 		sub.Close()
@@ -157,10 +216,16 @@ func (m *Member) all() []*Subscription {
 	return all
 }
 
-// matching lists the subscriptions whose topics a filter with wildcards matches.
+// matching lists the subscriptions to dedicated topics that a filter matches. The caller holds hub.mu.
 func (m *Member) matching(name string) (all []*Subscription) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if !wild(name) {
+		if sub := m.subs[m.hub.shared[key{m.log, tenant.Dedicated(name)}]]; sub != nil {
+			all = append(all, sub)
+		}
+		return all
+	}
 	for f, sub := range m.subs {
 		if f.matches(name) {
 			all = append(all, sub)

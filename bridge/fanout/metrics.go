@@ -93,8 +93,8 @@ func (m *Metrics) unwatch(h *Hub) {
 	}
 }
 
-func (m *Metrics) skip(n uint64) {
-	m.dropped.WithLabelValues(string(reason.SlowSubscriber)).Add(float64(n))
+func (m *Metrics) skip(why reason.Reason, n uint64) {
+	m.dropped.WithLabelValues(string(why)).Add(float64(n))
 }
 func (m *Metrics) detach()  { m.detaches.Inc() }
 func (m *Metrics) rejoin()  { m.rejoins.Inc() }

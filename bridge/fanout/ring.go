@@ -2,15 +2,17 @@ package fanout
 
 import (
 	"sort"
+	"time"
 
 	"github.com/weirmq/weir/jetstream/reader"
 )
 
 // entry is one delivery in a ring.
 type entry struct {
-	d     reader.Delivery
-	waits int  // holding subscriptions that have not acknowledged it
-	acked bool // towards the reader
+	d       reader.Delivery
+	arrived time.Duration // in the age of the hub; at places of many topics
+	waits   int32         // holding subscriptions that have not acknowledged it
+	acked   bool          // towards the reader
 }
 
 // ring is a window over the stream: the entries from index first up to but not including next, in stream order.
@@ -32,7 +34,7 @@ type ring struct {
 func (r *ring) at(i uint64) *entry { return &r.entries[i&uint64(len(r.entries)-1)] }
 
 // push appends a delivery, for which that many subscriptions wait.
-func (r *ring) push(d reader.Delivery, waits int) *entry {
+func (r *ring) push(d reader.Delivery, waits int32) *entry {
 	if r.next-r.first == uint64(len(r.entries)) {
 		r.grow()
 	}
@@ -113,6 +115,14 @@ func (r *ring) cut(from uint64) (after uint64) {
 	}
 	r.floor = min(r.floor, r.next)
 	return after
+}
+
+// newest is the stream sequence of the last entry pushed, 0 where there was none.
+func (r *ring) newest() uint64 {
+	if r.next > r.readable {
+		return r.at(r.next - 1).d.Sequence
+	}
+	return r.before
 }
 
 // span is how many entries lie between the oldest one waited for and the newest.

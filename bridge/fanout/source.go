@@ -20,8 +20,9 @@ const (
 // the reader's sink.
 type source struct {
 	// Immutable.
-	feed  *feed
-	owner *Subscription // nil: the shared one
+	feed    *feed
+	owner   *Subscription // nil: the shared one
+	filters []string      // of the owner at a place of many topics, for which the reader was opened; nil: all topics
 
 	buffered atomic.Int64 // ring.bytes, for those who do not hold the lock
 
@@ -29,12 +30,14 @@ type source struct {
 	ring   ring
 	aside  map[uint64]entry // of the ring, by index, see putAside
 	reader reader.Attached  // nil until it is open
+	opened reader.Attached  // of a source of a single subscription: what becomes the reader
 	// paused: a delivery was refused because the source is full. starved: because the hub's budget is used up, or
 	// messages were discarded for that reason.
 	paused, starved bool
-	large           int64 // bytes of the largest message of late, for what refilling costs
-	retired         bool  // it delivers nothing any more and only holds what is not acknowledged, up to sequence until
-	dropped         bool  // it is being closed
+	window          uint64 // messages that the reader delivers without acknowledgement; at places of many topics
+	large           int64  // bytes of the largest message of late, for what refilling costs
+	retired         bool   // it delivers nothing any more and only holds what is not acknowledged, up to sequence until
+	dropped         bool   // it is being closed
 	until           uint64
 	// Of a source of a detached subscription: when it was detached; what index in the shared ring it joined that before; and whether
 	// what it had before is sorted out, see settle.
@@ -65,6 +68,22 @@ func (s *source) Deliver(d reader.Delivery) bool {
 		}
 		return true
 	}
+	if f.matcher != nil {
+		s.deliverMany(d)
+	} else {
+		s.deliverAll(d)
+	}
+	f.mu.Unlock()
+	for i, sub := range f.waking {
+		sub.waker.Wake()
+		f.waking[i] = nil
+	}
+	return true
+}
+
+// deliverAll takes the next message of a topic, which all want, and sets the feed's waking. The caller holds feed.mu.
+func (s *source) deliverAll(d reader.Delivery) {
+	f := s.feed
 	f.admit(&d)
 	e := s.ring.push(d, f.holders)
 	s.changed()
@@ -79,12 +98,6 @@ func (s *source) Deliver(d reader.Delivery) bool {
 	for _, sub := range f.waking {
 		sub.resting = -1
 	}
-	f.mu.Unlock()
-	for i, sub := range f.waking {
-		sub.waker.Wake()
-		f.waking[i] = nil
-	}
-	return true
 }
 
 // Lost counts what the reader says is gone; the reader has counted and logged it.
@@ -92,13 +105,19 @@ func (s *source) Lost(uint64) {}
 
 // room tells whether the next message fits. The caller holds feed.mu.
 func (s *source) room() bool {
-	if s.ring.span() >= maxHeld && s.reader != nil && (s.owner == nil || s.settled) {
+	if s.feed.transient {
+		if s.feed.hub.overfull() {
+			s.shrink() // there is no later
+		}
+		return !s.dropped
+	}
+	if s.ring.span() >= s.limit() && s.reader != nil && (s.owner == nil || s.settled) {
 		s.putAside()
 	}
 	switch r := &s.ring; {
 	case s.dropped || s.starved || s.paused:
 		return false
-	case r.span() >= maxHeld:
+	case r.span() >= s.limit():
 		s.paused = true
 		return false
 	case s.feed.hub.overfull() && r.next > r.readable:
@@ -111,6 +130,7 @@ func (s *source) room() bool {
 // attached gives the source its reader and acknowledges what needed none until now. The caller holds feed.mu.
 func (s *source) attached(r reader.Attached) {
 	s.reader = r
+	s.measure()
 	for i := s.ring.first; i < s.ring.next; i++ {
 		if e := s.ring.at(i); e.waits == 0 {
 			s.settleEntry(e)
@@ -127,8 +147,54 @@ func (s *source) settleEntry(e *entry) {
 		return
 	}
 	e.acked = true
-	s.reader.Ack(e.d)
+	s.acknowledge(e.d)
 	s.ring.advance()
+}
+
+// acknowledge tells the reader that a message is done with. The caller holds feed.mu, and the reader is open.
+func (s *source) acknowledge(d reader.Delivery) {
+	if !s.feed.transient {
+		s.reader.Ack(d)
+	}
+}
+
+// limit is how many entries the ring may have from the oldest one that somebody waits for.
+func (s *source) limit() uint64 {
+	switch {
+	case s.feed.matcher == nil:
+		return maxHeld
+	case s.owner == nil:
+		return manyHeld
+	default:
+		return manyHeldByOne
+	}
+}
+
+// history is how many entries and bytes it may have before that.
+func (s *source) history() (entries uint64, bytes int64) {
+	switch {
+	case s.owner != nil:
+		return 0, 0
+	case s.feed.matcher != nil:
+		return manyHistoryEntries, manyHistoryBytes
+	default:
+		return historyEntries, historyBytes
+	}
+}
+
+// measure notes how much the reader delivers without acknowledgement: it depends on the size of the messages.
+func (s *source) measure() {
+	if s.feed.matcher != nil && s.owner == nil && s.reader != nil && !s.feed.transient {
+		s.window = min(uint64(s.reader.Window()), s.limit())
+	}
+}
+
+// sink is what its reader delivers to.
+func (s *source) sink() reader.Sink {
+	if s.feed.matcher != nil {
+		return chooser{s}
+	}
+	return s
 }
 
 // release takes one subscription's hold from an entry. The caller holds feed.mu.
@@ -148,7 +214,7 @@ func (s *source) release(index uint64) {
 	s.settleEntry(e)
 	s.forget()
 	s.refill()
-	if s.owner == nil && !s.feed.behind() {
+	if s.owner == nil && s.feed.matcher == nil && !s.feed.behind() {
 		s.feed.calm = true
 	}
 }
@@ -185,17 +251,14 @@ func (s *source) releaseAside(index uint64) {
 	}
 	delete(s.aside, index)
 	if !e.acked {
-		s.reader.Ack(e.d)
+		s.acknowledge(e.d)
 	}
 }
 
 // forget cuts the history to its bounds. The caller holds feed.mu.
 func (s *source) forget() {
 	r := &s.ring
-	entries, bytes := uint64(historyEntries), int64(historyBytes)
-	if s.owner != nil {
-		entries, bytes = 0, 0
-	}
+	entries, bytes := s.history()
 	for r.first < r.floor && (r.floor-r.first > entries || r.bytes-r.held > bytes) {
 		r.evict()
 	}
@@ -204,7 +267,7 @@ func (s *source) forget() {
 
 // refill lets the reader go on where there is room again. The caller holds feed.mu.
 func (s *source) refill() {
-	if s.paused && s.ring.span() <= maxHeld/2 && s.reader != nil {
+	if s.paused && s.ring.span() <= s.limit()/2 && s.reader != nil {
 		s.paused = false
 		if !s.starved {
 			s.reader.Resume()

@@ -50,6 +50,13 @@ type place struct {
 // Place is what the subscription is to; zero for an error topic.
 func (s *Subscription) Place() tenant.Place { return s.feed.place }
 
+// Includes tells whether a filter of the session has been put into force at a place of many topics.
+func (s *Subscription) Includes(filter string) bool {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	return s.topics != nil && s.topics.find(filter) != nil
+}
+
 // Bind sets who is woken. It reports false where the subscription is closed. Next comes after it, and once before the first Wake.
 func (s *Subscription) Bind(w Waker) bool {
 	s.feed.mu.Lock()
@@ -67,7 +74,7 @@ func (s *Subscription) Hold() {
 
 // raise is Hold. What the shared source has already, acknowledged as it may be, is held with the rest: it is read once more.
 func (s *Subscription) raise() {
-	if s.hold || s.closed {
+	if s.hold || s.closed || s.feed.transient {
 		return
 	}
 	s.hold = true
@@ -137,6 +144,9 @@ func (s *Subscription) Next() (d reader.Delivery, held, ok bool) {
 	if !s.hold && s.active {
 		s.skip()
 	}
+	if src.owner != nil && s.topics != nil {
+		src.passUnwanted()
+	}
 	i := s.head()
 	if i >= r.next || src.owner == nil && !s.active || src.owner != nil && !src.settled {
 		s.rest() // the session may have it from a filter before it is known where it begins
@@ -200,6 +210,9 @@ func (s *Subscription) close() {
 		s.old = nil
 	}
 	s.window = window{}
+	if s.topics != nil {
+		s.excludeAll()
+	}
 	f.remove(s)
 }
 

@@ -19,49 +19,44 @@ const (
 	openRetry = time.Second
 )
 
-// watch is one filter with wildcards of one session.
-type watch struct {
-	// Immutable.
-	member *Member
-	filter string
-
-	announced bool // to the log; owned by Watch, then immutable
-
-	// Guarded by hub.mu.
-	hold bool
-	// settled: Watch has returned. Before that a topic that matches may be one that existed.
-	settled bool
-}
-
 // watched are the filters of one tenant's sessions, and its created topics that are to be attached; guarded by hub.mu.
 type watched struct {
-	index   index.Index[*watch]
+	index   index.Index[*subscribed]
 	watches int
 	created []string // in the order told; bounded by the topics that there are
 	workers int      // goroutines that attach them
 }
 
-// Watch opens a subscription to every topic that matches the filter, those that exist and those to come, and returns when
-// the ones that exist are handed to the session: every message stored from then on is seen. Of a topic created later all
-// messages are.
-func (m *Member) Watch(ctx context.Context, name string, hold bool) (err error) {
-	m.begin()
-	defer func() { m.end(err) }()
-	w, err := m.hub.watch(m, name, hold)
+// watch subscribes to every dedicated topic that the filter matches, those that exist and those to come.
+func (w *subscribed) watch(ctx context.Context) error {
+	m := w.member
+	hold, err := m.hub.watch(w)
 	if err != nil {
 		return err
 	}
-	topics, err := m.log.Watch(ctx, name)
-	if err == nil {
-		w.announced = true
-		err = m.attachAll(ctx, topics, hold)
+	if !wild(w.filter) {
+		return m.attach(ctx, w.filter, hold)
 	}
+	topics, err := m.log.Watch(ctx, w.filter)
 	if err != nil {
-		m.Unwatch(name)
 		return err
 	}
-	tell(m.hub.settle(w))
-	return nil
+	if !m.hub.announced(w) {
+		m.log.Unwatch(w.filter)
+		return nil
+	}
+	return m.attachAll(ctx, topics, hold)
+}
+
+// announced notes that the log knows a filter. It reports false where that is one time too many.
+func (h *Hub) announced(w *subscribed) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if w.announced || w.member.filters[w.filter] != w {
+		return false
+	}
+	w.announced = true
+	return true
 }
 
 // attachAll subscribes to topics.
@@ -81,7 +76,7 @@ func (m *Member) attachAll(ctx context.Context, topics []string, hold bool) erro
 				topic := topics[0]
 				topics = topics[1:]
 				mu.Unlock()
-				if _, err := m.attach(ctx, topic, hold); err != nil {
+				if err := m.attach(ctx, topic, hold); err != nil {
 					cancel(err)
 				}
 			}
@@ -91,37 +86,17 @@ func (m *Member) attachAll(ctx context.Context, topics []string, hold bool) erro
 	return context.Cause(ctx)
 }
 
-// Unwatch takes a filter back. The subscriptions that it opened stay until they are closed.
-func (m *Member) Unwatch(name string) {
-	m.hub.mu.Lock()
-	w := m.watches[name]
-	if w != nil {
-		delete(m.watches, name)
-		m.hub.unwatch(w)
-	}
-	m.hub.mu.Unlock()
-	if w != nil {
-		w.takeBack()
-	}
-}
-
-// Hold lets the messages of all topics that a watched filter matches wait for Ack from now on.
-func (m *Member) Hold(name string) {
-	m.hub.mu.Lock()
-	defer m.hub.mu.Unlock()
-	if w := m.watches[name]; w != nil && !w.hold {
-		w.hold = true
-		w.raise()
-	}
-}
-
-// watch puts a filter into the index. Feeds whose readers are not open yet may be of topics that are being created now: they
+// watch puts a filter with wildcards into the index, and tells whether it holds. Feeds whose readers are not open yet may be of topics that are being created now: they
 // get a subscription at once.
-func (h *Hub) watch(m *Member, name string, hold bool) (*watch, error) {
+func (h *Hub) watch(w *subscribed) (hold bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || m.left {
-		return nil, errClosed
+	m := w.member
+	if h.closed || m.filters[w.filter] != w {
+		return false, errClosed
+	}
+	if !wild(w.filter) || w.watching {
+		return w.hold, nil
 	}
 	all := h.watched[m.log]
 	if all == nil {
@@ -129,46 +104,22 @@ func (h *Hub) watch(m *Member, name string, hold bool) (*watch, error) {
 		h.watched[m.log] = all
 		m.log.OnCreated(func(topic string) { h.created(m.log, topic) })
 	}
-	w := &watch{member: m, filter: name, hold: hold}
-	if m.watches == nil {
-		m.watches = make(map[string]*watch)
-	}
-	m.watches[name] = w
-	all.index.Add(name, w)
+	w.watching = true
+	all.index.Add(w.filter, w)
 	all.watches++
-	if hold {
-		w.raise()
-	}
 	for f := range h.opening {
-		if f.log == m.log && f.matches(name) {
-			f.add(m, hold, true, true)
+		if f.log == m.log && f.matches(w.filter) {
+			f.add(m, w.hold, true, true)
 		}
 	}
-	return w, nil
+	return w.hold, nil
 }
 
-// raise lets the subscriptions that there are hold. The caller holds hub.mu.
-func (w *watch) raise() {
-	for _, sub := range w.member.matching(w.filter) {
-		sub.Hold()
+// unwatch takes a filter out of the index, if it is there. The caller holds mu.
+func (h *Hub) unwatch(w *subscribed) {
+	if !w.watching {
+		return
 	}
-}
-
-// settle notes that a filter has all topics that existed, and returns the subscriptions to them.
-func (h *Hub) settle(w *watch) (open []*Subscription) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	w.settled = true
-	for _, sub := range w.member.matching(w.filter) {
-		if sub.settle() == nil && sub.ready() {
-			open = append(open, sub)
-		}
-	}
-	return open
-}
-
-// unwatch takes a filter out of the index. The caller holds mu.
-func (h *Hub) unwatch(w *watch) {
 	log := w.member.log
 	all := h.watched[log]
 	all.index.Remove(w.filter, w)
@@ -177,16 +128,9 @@ func (h *Hub) unwatch(w *watch) {
 	}
 }
 
-// takeBack tells the log that a filter was taken back.
-func (w *watch) takeBack() {
-	if w.announced {
-		w.member.log.Unwatch(w.filter)
-	}
-}
-
 // matching are the watches of a topic. The caller holds mu.
-func (h *Hub) matching(k key) []*watch {
-	if all := h.watched[k.log]; all != nil {
+func (h *Hub) matching(k key) []*subscribed {
+	if all := h.watched[k.log]; all != nil && k.place.Stream == tenant.StreamDedicated {
 		return all.index.Match(nil, k.place.Name)
 	}
 	return nil

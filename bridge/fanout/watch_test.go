@@ -28,7 +28,7 @@ func (e *env) watcher(name, filter string, hold bool) *watcher {
 	w := &watcher{session: e.session(name, hold), opened: make(chan *fanout.Subscription, 1)}
 	w.m = e.hub.Join(e.log, w)
 	e.t.Cleanup(w.m.Leave)
-	if err := w.m.Watch(deadline(e.t), filter, hold); err != nil {
+	if err := w.m.Subscribe(deadline(e.t), filter, hold); err != nil {
 		e.t.Fatal(err)
 	}
 	return w
@@ -122,20 +122,25 @@ func TestOneSubscriptionForAllFilters(t *testing.T) {
 	w.take()
 	e.publish(0, 10)
 	w.waitFor(9)
-	if err := w.m.Watch(deadline(t), "+", true); err != nil {
+	if err := w.m.Subscribe(deadline(t), "+", true); err != nil {
 		t.Fatal(err)
 	}
-	if sub, err := w.m.Subscribe(deadline(t), "a", false); err != nil || sub != w.sub {
-		t.Errorf("got %p, %v; want %p", sub, err, w.sub)
+	if err := w.m.Subscribe(deadline(t), "a", false); err != nil {
+		t.Fatal(err)
+	}
+	for len(w.opened) > 0 {
+		if sub := <-w.opened; sub != w.sub {
+			t.Errorf("got %p, want %p", sub, w.sub)
+		}
 	}
 	e.publish(10, 20)
 	w.waitFor(19)
 	if w.got != 20 {
 		t.Errorf("got %d messages", w.got)
 	}
-	w.m.Unwatch("#")
-	w.m.Unwatch("+")
-	w.m.Unwatch("+") // twice is once
+	w.m.Unsubscribe("#")
+	w.m.Unsubscribe("+")
+	w.m.Unsubscribe("+") // twice is once
 	if len(e.log.filters) != 0 {
 		t.Errorf("still announced: %v", e.log.filters)
 	}
@@ -194,7 +199,7 @@ func TestCreatedTopicThatCannotBeAttached(t *testing.T) {
 	w := e.watcher("w", "#", true)
 	e.log.fail.Store(true)
 	e.log.create("a", func() { e.publish(0, 10) })
-	if _, err := e.session("x", true).m.Subscribe(deadline(t), "a", true); err == nil {
+	if err := e.session("x", true).m.Subscribe(deadline(t), "a", true); err == nil {
 		t.Error("Subscribe does not fail")
 	}
 	e.log.fail.Store(false)
@@ -209,7 +214,7 @@ func TestWatchFails(t *testing.T) {
 	e.log.fail.Store(true)
 	w := &watcher{session: e.session("w", true)}
 	m := e.hub.Join(e.log, w)
-	if err := m.Watch(deadline(t), "#", true); err == nil {
+	if err := m.Subscribe(deadline(t), "#", true); err == nil {
 		t.Fatal("Watch does not fail")
 	}
 	e.log.fail.Store(false)
@@ -221,7 +226,7 @@ func TestWatchFails(t *testing.T) {
 	s.waitFor(9)
 	e.until("nobody else holds", empty)
 	m.Leave()
-	if err := m.Watch(deadline(t), "#", true); err == nil {
+	if err := m.Subscribe(deadline(t), "#", true); err == nil {
 		t.Error("a session that has left watches")
 	}
 }

@@ -88,6 +88,9 @@ func (w *window) acknowledge(t *taken) {
 	}
 }
 
+// len is how many are not acknowledged.
+func (w *window) len() int { return len(w.taken) - int(w.head) - int(w.acked) }
+
 // open calls f for everything not acknowledged.
 func (w *window) open(f func(*taken)) {
 	for i := int(w.head); i < len(w.taken); i++ {
