@@ -55,6 +55,7 @@ type rig struct {
 	hub    *fanout.Hub
 	server *Server
 	line   *line
+	rules  tenant.Rules
 	addr   string
 	served chan error
 }
@@ -150,9 +151,31 @@ func newBridge(t testing.TB, ns natsServer, q tenant.Quotas, change func(*Server
 // setTenant puts the tenant acme in force, as the program does when it changes.
 func (r *rig) setTenant(q tenant.Quotas, u map[string]tenant.User) {
 	r.auth.SetTenants(map[string]tenant.Tenant{"acme": {Name: "acme", Users: u, Quotas: q, Origin: tenant.OriginStore}})
-	r.store.SetLimits("acme", q.Resolve(), tenant.Rules(nil).Resolve(q))
+	r.store.SetLimits("acme", q.Resolve(), r.rules.Resolve(q))
 	if r.server != nil {
 		r.server.Recheck("acme")
+	}
+}
+
+// ruled starts a nats-server and a bridge with one tenant, acme, that has topic rules.
+func ruled(t testing.TB, q tenant.Quotas, rules tenant.Rules) *rig {
+	t.Helper()
+	r := newRig(t, q, nil)
+	r.rules = rules
+	r.setTenant(q, users)
+	return r
+}
+
+// eachPlace runs a test with the topics in streams of their own, all in one, and some so and some so.
+func eachPlace(t *testing.T, f func(t *testing.T, rules tenant.Rules)) {
+	for name, filter := range map[string]string{"dedicated": "", "shared": "#", "both": "a/#", "one": "a/b"} {
+		t.Run(name, func(t *testing.T) {
+			if filter == "" {
+				f(t, nil)
+				return
+			}
+			f(t, tenant.Rules{{Filter: filter, Stream: tenant.StreamShared, Name: "one", BacklogBytes: 1 << 24}})
+		})
 	}
 }
 

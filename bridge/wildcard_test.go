@@ -65,8 +65,8 @@ func TestWildcards(t *testing.T) {
 		"c/#":   nil,
 	}
 	for _, v := range []codec.Version{codec.V311, codec.V5} {
-		t.Run(fmt.Sprint(v), func(t *testing.T) {
-			r := newRig(t, tenant.Quotas{}, nil)
+		eachPlace(t, func(t *testing.T, rules tenant.Rules) {
+			r := ruled(t, tenant.Quotas{}, rules)
 			pub := r.connect(codec.V311, "pub")
 			pub.t = t
 			for i, topic := range topics[:5] {
@@ -111,105 +111,113 @@ func TestNoWildcardMatchesReservedTopics(t *testing.T) {
 // TestOverlap: a message comes once, at the highest QoS of all filters that match and with all their identifiers
 // [MQTT-3.3.5-1] in 3.1.1, [MQTT-3.3.4-2] [MQTT-3.3.4-3] [MQTT-3.3.4-4] in 5.
 func TestOverlap(t *testing.T) {
-	each(t, func(t *testing.T, v codec.Version) {
-		r := newRig(t, tenant.Quotas{}, nil)
-		sub, pub := r.connect(v, "sub"), r.connect(codec.V311, "pub")
-		sub.t, pub.t = t, t
-		subscribe := func(id uint32, filter string, qos codec.QoS) {
-			if v != codec.V5 {
-				id = 0
+	eachPlace(t, func(t *testing.T, rules tenant.Rules) {
+		each(t, func(t *testing.T, v codec.Version) {
+			r := ruled(t, tenant.Quotas{}, rules)
+			sub, pub := r.connect(v, "sub"), r.connect(codec.V311, "pub")
+			sub.t, pub.t = t, t
+			subscribe := func(id uint32, filter string, qos codec.QoS) {
+				if v != codec.V5 {
+					id = 0
+				}
+				sub.options(id, codec.Subscription{Filter: filter, QoS: qos})
 			}
-			sub.options(id, codec.Subscription{Filter: filter, QoS: qos})
-		}
-		with := func(one, fives string) string {
-			if v == codec.V5 {
-				return one + " " + fives
+			with := func(one, fives string) string {
+				if v == codec.V5 {
+					return one + " " + fives
+				}
+				return one
 			}
-			return one
-		}
-		subscribe(1, "a/b", 0)
-		subscribe(2, "a/#", 1)
-		subscribe(3, "+/b", 0)
-		pub.mustPublish("a/b", 1, "x")
-		pub.mustPublish("a/c", 2, "x")
-		pub.mustPublish("c/b", 3, "x")
-		sub.expectAll(with("a/b x 1", "[1 2 3]"), with("a/c x 1", "[2]"), with("c/b x 0", "[3]"))
+			subscribe(1, "a/b", 0)
+			subscribe(2, "a/#", 1)
+			subscribe(3, "+/b", 0)
+			pub.mustPublish("a/b", 1, "x")
+			pub.mustPublish("a/c", 2, "x")
+			pub.mustPublish("c/b", 3, "x")
+			sub.expectAll(with("a/b x 1", "[1 2 3]"), with("a/c x 1", "[2]"), with("c/b x 0", "[3]"))
 
-		// Again, with another QoS and identifier [MQTT-3.8.4-3].
-		subscribe(4, "+/b", 1)
-		pub.mustPublish("a/b", 1, "x")
-		pub.mustPublish("c/b", 2, "x")
-		sub.expectAll(with("a/b x 1", "[1 2 4]"), with("c/b x 1", "[4]"))
+			// Again, with another QoS and identifier [MQTT-3.8.4-3].
+			subscribe(4, "+/b", 1)
+			pub.mustPublish("a/b", 1, "x")
+			pub.mustPublish("c/b", 2, "x")
+			sub.expectAll(with("a/b x 1", "[1 2 4]"), with("c/b x 1", "[4]"))
 
-		unsubscribe := func(filters ...string) {
-			sub.send(&codec.Unsubscribe{PacketID: 78, Filters: filters})
-			expect[*codec.Unsuback](sub)
-		}
-		unsubscribe("a/#", "+/b")
-		pub.mustPublish("a/b", 1, "x")
-		pub.mustPublish("a/c", 2, "x")
-		sub.expectAll(with("a/b x 0", "[1]"))
-		unsubscribe("a/b")
-		pub.mustPublish("a/b", 1, "x") // [MQTT-3.10.4-2]
-		sub.ping()
+			unsubscribe := func(filters ...string) {
+				sub.send(&codec.Unsubscribe{PacketID: 78, Filters: filters})
+				expect[*codec.Unsuback](sub)
+			}
+			unsubscribe("a/#", "+/b")
+			pub.mustPublish("a/b", 1, "x")
+			pub.mustPublish("a/c", 2, "x")
+			sub.expectAll(with("a/b x 0", "[1]"))
+			unsubscribe("a/b")
+			pub.mustPublish("a/b", 1, "x") // [MQTT-3.10.4-2]
+			sub.ping()
+		})
 	})
 }
 
 // TestOverlapInOnePacket: the filters of one SUBSCRIBE are as those of several [MQTT-3.8.4-5].
 func TestOverlapInOnePacket(t *testing.T) {
-	r := newRig(t, tenant.Quotas{}, nil)
-	for round := range 20 {
-		topic := fmt.Sprint("t/", round)
-		sub, pub := r.connect(codec.V5, "sub"), r.connect(codec.V311, "pub")
-		sub.options(9, codec.Subscription{Filter: topic, QoS: 1}, codec.Subscription{Filter: "t/+"}, codec.Subscription{Filter: "#", QoS: 1})
-		pub.mustPublish(topic, 1, "x")
-		pub.mustPublish(fmt.Sprint("u/", round), 2, "x")
-		sub.expectAll(topic+" x 1 [9 9 9]", fmt.Sprintf("u/%d x 1 [9]", round))
-	}
+	eachPlace(t, func(t *testing.T, rules tenant.Rules) {
+		r := ruled(t, tenant.Quotas{}, rules)
+		for round := range 20 {
+			topic := fmt.Sprint("t/", round)
+			sub, pub := r.connect(codec.V5, "sub"), r.connect(codec.V311, "pub")
+			sub.options(9, codec.Subscription{Filter: topic, QoS: 1}, codec.Subscription{Filter: "t/+"}, codec.Subscription{Filter: "#", QoS: 1})
+			pub.mustPublish(topic, 1, "x")
+			pub.mustPublish(fmt.Sprint("u/", round), 2, "x")
+			sub.expectAll(topic+" x 1 [9 9 9]", fmt.Sprintf("u/%d x 1 [9]", round))
+		}
+	})
 }
 
 // TestNoLocalOfOne: No Local takes away the filter that has it [MQTT-3.8.3-3].
 func TestNoLocalOfOne(t *testing.T) {
-	r := newRig(t, tenant.Quotas{}, nil)
-	c, other := r.connect(codec.V5, "me"), r.connect(codec.V311, "other")
-	c.options(1, codec.Subscription{Filter: "a", QoS: 1, NoLocal: true})
-	c.options(2, codec.Subscription{Filter: "+"})
-	c.options(3, codec.Subscription{Filter: "b/#", QoS: 1, NoLocal: true})
-	c.send(publish("a", 0, 0, "mine"), publish("b", 0, 0, "mine"))
-	c.expectAll("a mine 0 [2]", "b mine 0 [2]")
-	other.mustPublish("a", 1, "other")
-	other.mustPublish("b", 2, "other")
-	c.expectAll("a other 1 [1 2]", "b other 1 [2 3]")
+	eachPlace(t, func(t *testing.T, rules tenant.Rules) {
+		r := ruled(t, tenant.Quotas{}, rules)
+		c, other := r.connect(codec.V5, "me"), r.connect(codec.V311, "other")
+		c.options(1, codec.Subscription{Filter: "a", QoS: 1, NoLocal: true})
+		c.options(2, codec.Subscription{Filter: "+"})
+		c.options(3, codec.Subscription{Filter: "b/#", QoS: 1, NoLocal: true})
+		c.send(publish("a", 0, 0, "mine"), publish("b", 0, 0, "mine"))
+		c.expectAll("a mine 0 [2]", "b mine 0 [2]")
+		other.mustPublish("a", 1, "other")
+		other.mustPublish("b", 2, "other")
+		c.expectAll("a other 1 [1 2]", "b other 1 [2 3]")
+	})
 }
 
 // TestRaiseQoSOfWildcard: from the SUBACK on no message is lost, whatever the client has not acknowledged.
 func TestRaiseQoSOfWildcard(t *testing.T) {
-	r := newRig(t, tenant.Quotas{}, nil)
-	sub, pub := r.connect(codec.V311, "sub"), r.connect(codec.V311, "pub")
-	sub.mustSubscribe("a/#", 0)
-	const n = 60
-	for i := range uint16(n) {
-		if i%5 == 4 {
-			sub.send(&codec.Subscribe{PacketID: i + 1, Subscriptions: []codec.Subscription{{Filter: "a/#", QoS: codec.QoS(i / 5 % 2)}}})
-		}
-		pub.mustPublish(fmt.Sprint("a/", i/20), i+1, fmt.Sprint(i))
-	}
-	for next := [3]int{0, 20, 40}; next != [3]int{20, 40, 60}; {
-		p, err := sub.next()
-		if err != nil {
-			t.Fatalf("at %v: %v", next, err)
-		}
-		if p, ok := p.(*codec.Publish); ok {
-			i := p.Topic[2] - '0'
-			if string(p.Payload) != fmt.Sprint(next[i]) {
-				t.Fatalf("got %s, want %d", show(p), next[i])
+	eachPlace(t, func(t *testing.T, rules tenant.Rules) {
+		r := ruled(t, tenant.Quotas{}, rules)
+		sub, pub := r.connect(codec.V311, "sub"), r.connect(codec.V311, "pub")
+		sub.mustSubscribe("a/#", 0)
+		const n = 60
+		for i := range uint16(n) {
+			if i%5 == 4 {
+				sub.send(&codec.Subscribe{PacketID: i + 1, Subscriptions: []codec.Subscription{{Filter: "a/#", QoS: codec.QoS(i / 5 % 2)}}})
 			}
-			next[i]++
-			if p.QoS == 1 {
-				sub.send(&codec.Ack{Kind: codec.PUBACK, PacketID: p.PacketID})
+			pub.mustPublish(fmt.Sprint("a/", i/20), i+1, fmt.Sprint(i))
+		}
+		for next := [3]int{0, 20, 40}; next != [3]int{20, 40, 60}; {
+			p, err := sub.next()
+			if err != nil {
+				t.Fatalf("at %v: %v", next, err)
+			}
+			if p, ok := p.(*codec.Publish); ok {
+				i := p.Topic[2] - '0'
+				if string(p.Payload) != fmt.Sprint(next[i]) {
+					t.Fatalf("got %s, want %d", show(p), next[i])
+				}
+				next[i]++
+				if p.QoS == 1 {
+					sub.send(&codec.Ack{Kind: codec.PUBACK, PacketID: p.PacketID})
+				}
 			}
 		}
-	}
+	})
 }
 
 // consumers are those of the tenant's topics.
@@ -232,40 +240,42 @@ func (r *rig) consumers() (n int) {
 // TestUnacknowledgedOfWildcard: what the client has not acknowledged is held in the stream, per topic, and let go when it
 // leaves.
 func TestUnacknowledgedOfWildcard(t *testing.T) {
-	r := newRig(t, tenant.Quotas{BacklogMessages: 2}, nil)
-	sub, pub := r.connect(codec.V311, "sub"), r.connect(codec.V5, "pub")
-	sub.mustSubscribe("a/+", 1)
-	for i := range uint16(2) {
-		pub.mustPublish("a/1", i+1, "x")
-		pub.mustPublish("a/2", i+11, "x")
-	}
-	var one []uint16
-	for range 4 {
-		if p := expect[*codec.Publish](sub); string(p.Topic) == "a/1" {
-			one = append(one, p.PacketID)
+	eachPlace(t, func(t *testing.T, rules tenant.Rules) {
+		r := ruled(t, tenant.Quotas{BacklogMessages: 2}, rules)
+		sub, pub := r.connect(codec.V311, "sub"), r.connect(codec.V5, "pub")
+		sub.mustSubscribe("a/+", 1)
+		for i := range uint16(2) {
+			pub.mustPublish("a/1", i+1, "x")
+			pub.mustPublish("a/2", i+11, "x")
 		}
-	}
-	if ack := pub.publish("a/2", 21, "y"); ack.Code != codec.QuotaExceeded {
-		t.Errorf("PUBACK 0x%02X", byte(ack.Code))
-	}
-	for _, id := range one {
-		sub.send(&codec.Ack{Kind: codec.PUBACK, PacketID: id})
-	}
-	ctx := r.context()
-	stored := func(topic string) {
-		for pub.publish(topic, 22, "y").Code != codec.Success {
-			if ctx.Err() != nil {
-				t.Fatalf("%s stays full", topic)
+		var one []uint16
+		for range 4 {
+			if p := expect[*codec.Publish](sub); string(p.Topic) == "a/1" {
+				one = append(one, p.PacketID)
 			}
 		}
-	}
-	stored("a/1")
-	if p := sub.receive(); string(p.Payload) != "y" {
-		t.Errorf("got %s", show(p))
-	}
-	sub.send(&codec.Disconnect{})
-	sub.expectClosed()
-	stored("a/2")
+		if ack := pub.publish("a/2", 21, "y"); ack.Code != codec.QuotaExceeded {
+			t.Errorf("PUBACK 0x%02X", byte(ack.Code))
+		}
+		for _, id := range one {
+			sub.send(&codec.Ack{Kind: codec.PUBACK, PacketID: id})
+		}
+		ctx := r.context()
+		stored := func(topic string) {
+			for pub.publish(topic, 22, "y").Code != codec.Success {
+				if ctx.Err() != nil {
+					t.Fatalf("%s stays full", topic)
+				}
+			}
+		}
+		stored("a/1")
+		if p := sub.receive(); string(p.Payload) != "y" {
+			t.Errorf("got %s", show(p))
+		}
+		sub.send(&codec.Disconnect{})
+		sub.expectClosed()
+		stored("a/2")
+	})
 }
 
 // TestCloseOfWildcard: with the last that wants it the consumer of every topic goes, and the filter's record.
@@ -302,20 +312,22 @@ func TestCloseOfWildcard(t *testing.T) {
 
 // TestTakeoverWithWildcard: the session's filters end with the connection that is taken over.
 func TestTakeoverWithWildcard(t *testing.T) {
-	r := newRig(t, tenant.Quotas{}, nil)
-	pub := r.connect(codec.V311, "pub")
-	for i := range uint16(10) {
-		first := r.connect(codec.V5, "me")
-		first.mustSubscribe("#", 1)
-		second := r.connect(codec.V5, "me")
-		first.expectEnd(codec.SessionTakenOver)
-		pub.mustPublish(fmt.Sprint("a/", i), i+1, "x")
-		second.ping()
-		second.mustSubscribe("a/+", 0)
-		pub.mustPublish(fmt.Sprint("b/", i), i+1, "x")
-		pub.mustPublish(fmt.Sprint("a/", i), i+1, "y")
-		second.expectAll(fmt.Sprintf("a/%d y 0", i))
-	}
+	eachPlace(t, func(t *testing.T, rules tenant.Rules) {
+		r := ruled(t, tenant.Quotas{}, rules)
+		pub := r.connect(codec.V311, "pub")
+		for i := range uint16(10) {
+			first := r.connect(codec.V5, "me")
+			first.mustSubscribe("#", 1)
+			second := r.connect(codec.V5, "me")
+			first.expectEnd(codec.SessionTakenOver)
+			pub.mustPublish(fmt.Sprint("a/", i), i+1, "x")
+			second.ping()
+			second.mustSubscribe("a/+", 0)
+			pub.mustPublish(fmt.Sprint("b/", i), i+1, "x")
+			pub.mustPublish(fmt.Sprint("a/", i), i+1, "y")
+			second.expectAll(fmt.Sprintf("a/%d y 0", i))
+		}
+	})
 }
 
 // TestSlowInOneTopicOfWildcard: who does not acknowledge one topic gets the others, and holds up nobody.
