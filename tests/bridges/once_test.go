@@ -11,15 +11,15 @@ import (
 
 // What is published on one bridge reaches every subscriber of both exactly once, in the publisher's order.
 func TestEverySubscriberOnBothExactlyOnce(t *testing.T) {
-	p := startPair(t, weirtest.DemoTenants)
+	p := weirtest.StartPair(t, weirtest.DemoTenants)
 	const topic, count = "shared/topic", 1000
-	bridges := map[string]*weirtest.Weir{"a": p.a, "b": p.b}
+	bridges := map[string]*weirtest.Weir{"a": p.A, "b": p.B}
 
 	var wg sync.WaitGroup
 	for name, weir := range bridges {
 		for _, v := range []codec.Version{codec.V31, codec.V311, codec.V5} {
 			who := fmt.Sprintf("subscriber on %s with %s", name, v)
-			client := login(t, weir, v, who)
+			client := weirtest.Device(t, weir, v, who)
 			client.Subscribe(topic, 1)
 			wg.Go(func() {
 				if err := receiveAll(client.Conn, count, len(bridges)); err != nil {
@@ -29,9 +29,9 @@ func TestEverySubscriberOnBothExactlyOnce(t *testing.T) {
 		}
 	}
 	for name, weir := range bridges {
-		client := login(t, weir, codec.V5, "publisher on "+name)
+		client := weirtest.Device(t, weir, codec.V5, "publisher on "+name)
 		wg.Go(func() {
-			if err := publishAll(client.Conn, topic, name, count); err != nil {
+			if err := client.PublishAll(numbered(topic, name, count)); err != nil {
 				t.Errorf("publisher on %s: %v", name, err)
 			}
 		})
@@ -44,27 +44,12 @@ func TestEverySubscriberOnBothExactlyOnce(t *testing.T) {
 	}
 }
 
-// publishAll publishes "<name> <number>" with QoS 1 and reads all answers.
-func publishAll(conn *weirtest.Conn, topic, name string, count int) error {
-	const window = 100
-	for n := range count + window {
-		if n >= window {
-			packet, err := conn.Read()
-			if err != nil {
-				return err
-			}
-			if ack, ok := packet.(*codec.Ack); !ok || ack.Kind != codec.PUBACK || int(ack.PacketID) != n-window+1 || ack.Code != codec.Success {
-				return fmt.Errorf("received %+v instead of PUBACK %d", packet, n-window+1)
-			}
-		}
-		if n < count {
-			err := conn.Write(&codec.Publish{QoS: 1, PacketID: uint16(n + 1), Topic: []byte(topic), Payload: fmt.Appendf(nil, "%s %d", name, n)})
-			if err != nil {
-				return err
-			}
-		}
+// numbered are that many messages, "<name> <number>".
+func numbered(topic, name string, count int) (messages []*codec.Publish) {
+	for n := range count {
+		messages = append(messages, &codec.Publish{Topic: []byte(topic), Payload: fmt.Appendf(nil, "%s %d", name, n)})
 	}
-	return nil
+	return messages
 }
 
 // receiveAll takes what that many publishers publish, each once and in order.

@@ -11,20 +11,20 @@ import (
 // A client identifier has one connection on all bridges together. The first is told, and its will is stored
 // before the second is accepted. [MQTT-3.1.4-2] [MQTT-3.1.4-3]
 func TestTakeover(t *testing.T) {
-	p := startPair(t, weirtest.DemoTenants)
+	p := weirtest.StartPair(t, weirtest.DemoTenants)
 	for _, pair := range []struct {
 		name     string
 		old, new *weirtest.Weir
 	}{
-		{"from a to b", p.a, p.b},
-		{"from b to a", p.b, p.a},
-		{"on a", p.a, p.a},
+		{"from a to b", p.A, p.B},
+		{"from b to a", p.B, p.A},
+		{"on a", p.A, p.A},
 	} {
 		for _, v := range []codec.Version{codec.V31, codec.V311, codec.V5} {
 			name := fmt.Sprintf("%s, %s", pair.name, v)
 			t.Run(name, func(t *testing.T) {
 				willTopic := "wills/" + name
-				observer := login(t, p.b, codec.V5, "observer "+name)
+				observer := weirtest.Device(t, p.B, codec.V5, "observer "+name)
 				observer.Subscribe(willTopic, 1)
 				clientID := "c " + name
 
@@ -35,8 +35,8 @@ func TestTakeover(t *testing.T) {
 				if ack := weirtest.Expect[*codec.Connack](old); ack.Code != codec.Success {
 					t.Fatalf("CONNACK %+v", ack)
 				}
-				login(t, pair.new, v, clientID)
-				if last := p.stream(t, willTopic).State.LastSeq; last != 1 {
+				weirtest.Device(t, pair.new, v, clientID)
+				if last := weirtest.Stream(t, p.JS, willTopic).State.LastSeq; last != 1 {
 					t.Errorf("%d wills are stored when the second connection is accepted", last)
 				}
 				if v == codec.V5 {
@@ -56,10 +56,10 @@ func TestTakeover(t *testing.T) {
 // Devices that meet a load balancer come back at another bridge, again and again. A takeover never counts against the
 // quota of connections.
 func TestTakeoverBackAndForth(t *testing.T) {
-	p := startPair(t, weirtest.DemoTenants+"    quotas: {connections: 1}\n")
+	p := weirtest.StartPair(t, weirtest.DemoTenants+"    quotas: {connections: 1}\n")
 	var last *weirtest.Client
 	for i := range 100 {
-		client := login(t, []*weirtest.Weir{p.a, p.b}[i%2], codec.V5, "commuter")
+		client := weirtest.Device(t, []*weirtest.Weir{p.A, p.B}[i%2], codec.V5, "commuter")
 		if last != nil {
 			if d := weirtest.Expect[*codec.Disconnect](last); d.Code != codec.SessionTakenOver {
 				t.Fatalf("takeover %d: DISCONNECT 0x%02X", i, d.Code)
@@ -69,7 +69,7 @@ func TestTakeoverBackAndForth(t *testing.T) {
 		last = client
 	}
 	// One client at a time, on both bridges together.
-	for _, weir := range []*weirtest.Weir{p.a, p.b} {
+	for _, weir := range []*weirtest.Weir{p.A, p.B} {
 		other := weirtest.Dial(t, weir.MQTT(), codec.V5)
 		other.Send(weirtest.Credentials("other", "demo/device", "demo"))
 		if ack := weirtest.Expect[*codec.Connack](other); ack.Code != codec.QuotaExceeded {
@@ -80,7 +80,7 @@ func TestTakeoverBackAndForth(t *testing.T) {
 	last.Send(&codec.Disconnect{})
 	last.ExpectClosed()
 	weirtest.Until(t, "the quota has room again", func() bool {
-		client := weirtest.Dial(t, p.a.MQTT(), codec.V5)
+		client := weirtest.Dial(t, p.A.MQTT(), codec.V5)
 		defer client.Close()
 		client.Send(weirtest.Credentials("next", "demo/device", "demo"))
 		return weirtest.Expect[*codec.Connack](client).Code == codec.Success

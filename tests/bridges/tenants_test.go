@@ -56,8 +56,8 @@ func expectRevoked(t *testing.T, client *weirtest.Client) {
 
 // A change of the tenants file is in force on every bridge within two seconds, on connections that are open, too.
 func TestTenantsFileChanges(t *testing.T) {
-	p := startPair(t, before)
-	bridges := []*weirtest.Weir{p.a, p.b}
+	p := weirtest.StartPair(t, before)
+	bridges := []*weirtest.Weir{p.A, p.B}
 	var revoked, old []*weirtest.Client
 	for i, weir := range bridges {
 		revoked = append(revoked,
@@ -67,7 +67,7 @@ func TestTenantsFileChanges(t *testing.T) {
 	}
 
 	changed := time.Now()
-	p.a.SetTenants(after)
+	p.A.SetTenants(after)
 	for i, weir := range bridges {
 		for user, want := range map[[2]string]codec.ReasonCode{
 			{"demo/coming", "demo"}:    codec.Success,
@@ -93,7 +93,7 @@ func TestTenantsFileChanges(t *testing.T) {
 		disabled = append(disabled, weirtest.Login(t, weir.MQTT(), codec.V5, fmt.Sprint("disabled-", i), "demo/coming", "demo"))
 	}
 	changed = time.Now()
-	p.a.SetTenants(none)
+	p.A.SetTenants(none)
 	for _, client := range disabled {
 		expectRevoked(t, client)
 	}
@@ -109,14 +109,14 @@ func TestTenantsFileChanges(t *testing.T) {
 
 // A bad file changes nothing.
 func TestBadTenantsFileIsRefusedWhole(t *testing.T) {
-	p := startPair(t, before)
-	kept := login(t, p.b, codec.V5, "kept")
+	p := weirtest.StartPair(t, before)
+	kept := weirtest.Device(t, p.B, codec.V5, "kept")
 	for _, bad := range []string{"", "tenants: [", after + "  Bad Name: {}\n", "tenants:\n  demo:\n    users:\n      device: {password: x, role: king}\n"} {
-		refusals := countRefusals(p.a)
-		p.a.SetTenants(bad)
-		weirtest.Until(t, "the file is refused", func() bool { return countRefusals(p.a) > refusals })
+		refusals := countRefusals(p.A)
+		p.A.SetTenants(bad)
+		weirtest.Until(t, "the file is refused", func() bool { return countRefusals(p.A) > refusals })
 	}
-	for i, weir := range []*weirtest.Weir{p.a, p.b} {
+	for i, weir := range []*weirtest.Weir{p.A, p.B} {
 		if code := answer(t, weir, "demo/leaving", "demo"); code != codec.Success {
 			t.Errorf("bridge %d: CONNACK 0x%02X", i, code)
 		}

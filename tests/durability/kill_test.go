@@ -1,3 +1,4 @@
+// Package durability kills what can be killed and looks for acknowledged messages that are gone.
 package durability
 
 import (
@@ -5,9 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/weirmq/weir/codec"
 	"github.com/weirmq/weir/tests/weirtest"
+	"github.com/weirmq/weir/tests/weirtest/load"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	weirKills = 100
@@ -25,19 +31,18 @@ func TestWeirIsKilled(t *testing.T) {
 }
 
 func killWeir(t *testing.T, weir *weirtest.Weir) {
-	publishers := newPublishers(weir.MQTT())
-	service := startService(t, weir.NATS(), names(publishers))
-	load := startLoad(t, publishers)
+	publishers := load.Publishers(weir.MQTT())
+	service := load.Consume(t, weir.NATS(), load.Topics(publishers))
+	work := load.Start(t, publishers...)
 	began := time.Now()
 	for range weirKills {
-		load.await(1 + rand.Int64N(300))
+		work.Await(1 + rand.Int64N(300))
 		weir.Kill()
 		weir.Restart()
 	}
 	t.Logf("%d kills in %s", weirKills, time.Since(began))
-	load.await(1000)
-	load.finish()
-	service.check(t, load.topics())
+	work.Await(1000)
+	service.Check(t, work.Finish())
 }
 
 // The server can be killed at any moment, too: nothing that was acknowledged is lost, and an MQTT subscriber, which stays
@@ -45,28 +50,26 @@ func killWeir(t *testing.T, weir *weirtest.Weir) {
 func TestNATSIsKilled(t *testing.T) {
 	server := weirtest.StartNATS(t)
 	weir := weirtest.Start(t, weirtest.Options{Tenants: weirtest.DemoTenants, External: server})
-	publishers := newPublishers(weir.MQTT())
-	topics := names(publishers)
-	service := startService(t, weir.NATS(), topics)
-	devices := map[string]*device{}
+	publishers := load.Publishers(weir.MQTT())
+	topics := load.Topics(publishers)
+	service := load.Consume(t, weir.NATS(), topics)
+	var devices []*load.Device
 	for i, topic := range topics {
-		devices[topic] = startDevice(t, weir.MQTT(), []codec.Version{codec.V31, codec.V311, codec.V5}[i%3], topic)
+		v := []codec.Version{codec.V31, codec.V311, codec.V5}[i%3]
+		devices = append(devices, load.Subscribe(t, weir.MQTT(), v, "subscriber of "+topic, topic))
 	}
-	load := startLoad(t, publishers)
+	work := load.Start(t, publishers...)
 	began := time.Now()
 	for range natsKills {
-		load.await(500 + rand.Int64N(1000))
+		work.Await(500 + rand.Int64N(1000))
 		server.Kill()
 		server.Restart()
 	}
 	t.Logf("%d kills in %s", natsKills, time.Since(began))
-	load.await(1000)
-	load.finish()
-	acknowledged := load.topics()
-	service.check(t, acknowledged)
-	for topic, want := range acknowledged {
-		devices[topic].await(want)
-		devices[topic].check(t, topic, want)
-		devices[topic].stays(t, topic)
+	work.Await(1000)
+	acknowledged := work.Finish()
+	service.Check(t, acknowledged)
+	for i, topic := range topics {
+		devices[i].Check(t, map[string][]int64{topic: acknowledged[topic]})
 	}
 }

@@ -22,11 +22,11 @@ func TestTopicFamilies(t *testing.T) {
 	each(t, func(t *testing.T, v codec.Version, level string) {
 		t.Run("work", func(t *testing.T) {
 			topic := "work/" + level
-			slow := login(t, weir, codec.V311, "subscriber to "+topic)
+			slow := weirtest.Device(t, weir, codec.V311, "subscriber to "+topic)
 			slow.Subscribe(topic, 1)
-			p := newPublisher(t, weir, v, topic)
-			p.mustPublish(0, 5)
-			p.mustRefuse("backlog_full", "backlog_messages", `"work/+"`)
+			p := weirtest.NewPublisher(t, weir, v, topic)
+			p.MustPublish(0, 5)
+			p.MustRefuse("backlog_full", "backlog_messages", `"work/+"`)
 			var ids []uint16
 			for i := range 5 {
 				m := weirtest.Expect[*codec.Publish](slow)
@@ -36,23 +36,23 @@ func TestTopicFamilies(t *testing.T) {
 				ids = append(ids, m.PacketID)
 			}
 			slow.Send(&codec.Ack{Kind: codec.PUBACK, PacketID: ids[0]})
-			weirtest.Until(t, "there is room", func() bool { taken, _ := p.publish("5"); return taken })
-			p.mustRefuse("backlog_full")
+			weirtest.Until(t, "there is room", func() bool { taken, _ := p.Publish("5"); return taken })
+			p.MustRefuse("backlog_full")
 		})
 		t.Run("another rule", func(t *testing.T) {
 			topic := "work/" + level + "/deep"
 			weirtest.Durable(t, nc, "demo", topic, "service")
-			p := newPublisher(t, weir, v, topic)
-			p.mustPublish(0, 2)
-			p.mustRefuse("backlog_full", "backlog_messages", `"work/#"`)
+			p := weirtest.NewPublisher(t, weir, v, topic)
+			p.MustPublish(0, 2)
+			p.MustRefuse("backlog_full", "backlog_messages", `"work/#"`)
 		})
 		t.Run("ring", func(t *testing.T) {
 			topic := "ring/" + level
 			consumer := weirtest.Durable(t, nc, "demo", topic, "service")
-			slow := login(t, weir, v, "subscriber to "+topic)
+			slow := weirtest.Device(t, weir, v, "subscriber to "+topic)
 			slow.Subscribe(topic, 1)
-			newPublisher(t, weir, v, topic).mustPublish(0, 50)
-			expectAll(t, consumer, 45, 50)
+			weirtest.NewPublisher(t, weir, v, topic).MustPublish(0, 50)
+			weirtest.ExpectAll(t, consumer, 45, 50)
 			// A subscriber that does not acknowledge has held up nobody, and gets the newest too.
 			for {
 				if m := slow.Message(); string(m.Payload) == number(49) {
@@ -62,39 +62,39 @@ func TestTopicFamilies(t *testing.T) {
 		})
 		t.Run("log", func(t *testing.T) {
 			topic := "log/" + level
-			p := newPublisher(t, weir, v, topic)
-			p.mustPublish(0, 20)
-			late := login(t, weir, v, "subscriber to "+topic)
+			p := weirtest.NewPublisher(t, weir, v, topic)
+			p.MustPublish(0, 20)
+			late := weirtest.Device(t, weir, v, "subscriber to "+topic)
 			late.Subscribe(topic, 1)
-			p.mustPublish(20, 21)
+			p.MustPublish(20, 21)
 			if m := late.Message(); string(m.Payload) != number(20) {
 				t.Errorf("the subscriber gets %q, which was stored before its SUBSCRIBE", m.Payload)
 			}
-			expectAll(t, all(t, nc, topic), 0, 21)
-			expectAll(t, all(t, nc, topic), 0, 21)
+			weirtest.ExpectAll(t, weirtest.All(t, nc, "demo", topic), 0, 21)
+			weirtest.ExpectAll(t, weirtest.All(t, nc, "demo", topic), 0, 21)
 			large := strings.Repeat("x", 30_000)
 			for range 3 {
-				if taken, refusal := p.publish(large); !taken {
+				if taken, refusal := p.Publish(large); !taken {
 					t.Fatal(refusal)
 				}
 			}
-			if taken, refusal := p.publish(large); taken || v == codec.V5 && !strings.Contains(refusal, `backlog_bytes of the rule "log/#"`) {
+			if taken, refusal := p.Publish(large); taken || v == codec.V5 && !strings.Contains(refusal, `backlog_bytes of the rule "log/#"`) {
 				t.Errorf("taken %v, %s", taken, refusal)
 			}
-			if taken, refusal := p.publish(strings.Repeat("x", 100_000)); taken || v == codec.V5 && !strings.HasPrefix(refusal, "message_too_large: ") {
+			if taken, refusal := p.Publish(strings.Repeat("x", 100_000)); taken || v == codec.V5 && !strings.HasPrefix(refusal, "message_too_large: ") {
 				t.Errorf("taken %v, %s", taken, refusal)
 			}
 		})
 		t.Run("log of the last", func(t *testing.T) {
 			topic := "last/" + level
-			newPublisher(t, weir, v, topic).mustPublish(0, 50)
-			expectAll(t, all(t, nc, topic), 45, 50)
+			weirtest.NewPublisher(t, weir, v, topic).MustPublish(0, 50)
+			weirtest.ExpectAll(t, weirtest.All(t, nc, "demo", topic), 45, 50)
 		})
 		t.Run("the quotas", func(t *testing.T) {
 			topic := "other/" + level
 			consumer := weirtest.Durable(t, nc, "demo", topic, "service")
-			newPublisher(t, weir, v, topic).mustPublish(0, 20)
-			expectAll(t, consumer, 0, 20)
+			weirtest.NewPublisher(t, weir, v, topic).MustPublish(0, 20)
+			weirtest.ExpectAll(t, consumer, 0, 20)
 		})
 	})
 }
@@ -104,9 +104,9 @@ func TestRingOf5000(t *testing.T) {
 	weir := start(t, `{filter: "#", stream: dedicated, when_full: discard_oldest, backlog_messages: 5000}`)
 	consumer := weirtest.Durable(t, weirtest.Connect(t, weir.NATS(), weirtest.DemoService()), "demo", "ring", "service")
 	each(t, func(t *testing.T, v codec.Version, _ string) {
-		p := newPublisher(t, weir, v, "ring")
-		p.mustPublish(0, 5001)
-		expectAll(t, consumer, 1, 5001)
+		p := weirtest.NewPublisher(t, weir, v, "ring")
+		p.MustPublish(0, 5001)
+		weirtest.ExpectAll(t, consumer, 1, 5001)
 	})
 }
 
@@ -124,36 +124,36 @@ func TestRulesChangeWhileRunning(t *testing.T) {
 		nc := weirtest.Connect(t, weir.NATS(), weirtest.DemoService())
 		topic := "a/" + level
 		consumer := weirtest.Durable(t, nc, "demo", topic, "service")
-		p := newPublisher(t, weir, v, topic)
+		p := weirtest.NewPublisher(t, weir, v, topic)
 		within := func(what string, is func() bool) { weirtest.UntilWithin(t, inForce, what, is) }
-		p.mustPublish(0, 5)
-		p.mustRefuse(`backlog_messages of the rule "a/#"`)
+		p.MustPublish(0, 5)
+		p.MustRefuse(`backlog_messages of the rule "a/#"`)
 
-		weir.SetTenants(tenants(ring))
-		within("the ring takes a message", func() bool { taken, _ := p.publish(number(5)); return taken })
-		p.mustPublish(6, 10)
+		weir.SetTenants(weirtest.DemoRules(ring))
+		within("the ring takes a message", func() bool { taken, _ := p.Publish(number(5)); return taken })
+		p.MustPublish(6, 10)
 
-		weir.SetTenants(tenants(log))
+		weir.SetTenants(weirtest.DemoRules(log))
 		stored := 10 // 5 to 9, which makes 5, and more are discarded until the change is in force
 		within("the log refuses a message", func() bool {
-			taken, _ := p.publish(number(stored))
+			taken, _ := p.Publish(number(stored))
 			if taken {
 				stored++
 			}
 			return !taken
 		})
-		expectAll(t, consumer, stored-7, stored)
-		p.mustRefuse(`backlog_messages of the rule "a/#"`) // consumption makes no room in a log
+		weirtest.ExpectAll(t, consumer, stored-7, stored)
+		p.MustRefuse(`backlog_messages of the rule "a/#"`) // consumption makes no room in a log
 
-		weir.SetTenants(tenants(fine, log))
-		within("the rule before it has room for one more", func() bool { taken, _ := p.publish(number(stored)); return taken })
-		p.mustRefuse(`backlog_messages of the rule "a/+"`)
-		expectAll(t, all(t, nc, topic), stored-7, stored+1)
+		weir.SetTenants(weirtest.DemoRules(fine, log))
+		within("the rule before it has room for one more", func() bool { taken, _ := p.Publish(number(stored)); return taken })
+		p.MustRefuse(`backlog_messages of the rule "a/+"`)
+		weirtest.ExpectAll(t, weirtest.All(t, nc, "demo", topic), stored-7, stored+1)
 
-		weir.SetTenants(tenants(expires))
-		weirtest.Until(t, "what is older than the new ttl is gone", func() bool { taken, _ := p.publish("new"); return taken })
+		weir.SetTenants(weirtest.DemoRules(expires))
+		weirtest.Until(t, "what is older than the new ttl is gone", func() bool { taken, _ := p.Publish("new"); return taken })
 		weirtest.Until(t, "the log is empty", func() bool {
-			info, err := all(t, nc, topic).Info(weirtest.Context(t))
+			info, err := weirtest.All(t, nc, "demo", topic).Info(weirtest.Context(t))
 			return err == nil && info.NumPending == 0
 		})
 	})
@@ -163,14 +163,14 @@ func TestRulesChangeWhileRunning(t *testing.T) {
 func TestRuleNotServed(t *testing.T) {
 	weir := start(t, `{filter: "a/#", stream: dedicated, backlog_messages: 1}`)
 	weirtest.Durable(t, weirtest.Connect(t, weir.NATS(), weirtest.DemoService()), "demo", "a/x", "service")
-	p := newPublisher(t, weir, codec.V5, "a/x")
-	p.mustPublish(0, 1)
+	p := weirtest.NewPublisher(t, weir, codec.V5, "a/x")
+	p.MustPublish(0, 1)
 	for rule, want := range map[string]string{
 		`{filter: "a/#", stream: shared, name: a, topics: 5}`:                "topics: is not served yet",
 		`{filter: "a/#", stream: dedicated, hold_when_full: discard_oldest}`: "discard_oldest is not served yet",
 	} {
-		weir.SetTenants(tenants(rule))
+		weir.SetTenants(weirtest.DemoRules(rule))
 		weirtest.UntilWithin(t, inForce+5*time.Second, "the refusal is logged: "+want, func() bool { return strings.Contains(weir.Said(), want) })
-		p.mustRefuse("backlog_messages")
+		p.MustRefuse("backlog_messages")
 	}
 }

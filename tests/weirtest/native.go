@@ -2,6 +2,7 @@ package weirtest
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 	"time"
 
@@ -65,19 +66,49 @@ func AskFor(t testing.TB, nc *nats.Conn, tenant, topic string) string {
 }
 
 // Durable is the durable pull consumer of a native service on a topic, which is made where it does not exist. It gets
-// what is stored from now on.
+// what is stored from now on. On a shared stream each topic needs a name of its own.
 func Durable(t testing.TB, nc *nats.Conn, tenant, topic, name string) natsjs.Consumer {
+	t.Helper()
+	return consumer(t, nc, tenant, topic, natsjs.ConsumerConfig{Durable: name, DeliverPolicy: natsjs.DeliverNewPolicy})
+}
+
+// All is a native consumer that gets everything that is stored of a topic.
+func All(t testing.TB, nc *nats.Conn, tenant, topic string) natsjs.Consumer {
+	t.Helper()
+	return consumer(t, nc, tenant, topic, natsjs.ConsumerConfig{DeliverPolicy: natsjs.DeliverAllPolicy})
+}
+
+func consumer(t testing.TB, nc *nats.Conn, tenant, topic string, config natsjs.ConsumerConfig) natsjs.Consumer {
 	t.Helper()
 	stream := Ensure(t, nc, tenant, topic)
 	js, err := natsjs.New(nc, natsjs.WithDefaultTimeout(10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := js.CreateOrUpdateConsumer(Context(t), stream, natsjs.ConsumerConfig{
-		Durable: name, AckPolicy: natsjs.AckExplicitPolicy, DeliverPolicy: natsjs.DeliverNewPolicy, MaxAckPending: -1,
-	})
+	config.FilterSubject, config.AckPolicy, config.MaxAckPending = message.Subject(tenant, topic), natsjs.AckExplicitPolicy, -1
+	c, err := js.CreateOrUpdateConsumer(Context(t), stream, config)
 	if err != nil {
-		t.Fatalf("consumer %s of topic %s: %v", name, topic, err)
+		t.Fatalf("consumer %s of topic %s: %v", config.Durable, topic, err)
 	}
 	return c
+}
+
+// ExpectAll takes and acknowledges exactly these numbers, the last one excluded.
+func ExpectAll(t testing.TB, c natsjs.Consumer, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		m, err := c.Next(natsjs.FetchMaxWait(Patience))
+		if err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+		if string(m.Data()) != strconv.Itoa(i) {
+			t.Fatalf("%q instead of %d", m.Data(), i)
+		}
+		if err := m.DoubleAck(Context(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := c.Info(Context(t)); err != nil || info.NumPending != 0 {
+		t.Errorf("more is stored: %+v, %v", info, err)
+	}
 }

@@ -1,4 +1,4 @@
-package durability
+package load
 
 import (
 	"context"
@@ -16,16 +16,16 @@ import (
 // window is how many publishes a publisher has without an answer.
 const window = 20
 
-// publisher publishes the numbers from 0 with QoS 1, in turn to each of its topics, through whatever happens to its
+// Publisher publishes the numbers from 0 with QoS 1, in turn to each of its topics, through whatever happens to its
 // connection: it connects again and sends again what has not been acknowledged, in the same order.
-type publisher struct {
-	// immutable
-	address  string
-	version  codec.Version
-	clientID string
-	topics   []string
-	// patience is how long it waits for an answer before it connects again by itself.
-	patience time.Duration
+type Publisher struct {
+	// Addresses are of the bridges that serve it, the next one after each loss of the connection.
+	Addresses []string
+	Version   codec.Version
+	ClientID  string
+	Topics    []string
+	// Patience is how long it waits for an answer before it connects again by itself.
+	Patience time.Duration
 
 	acked atomic.Int64 // the numbers below it are acknowledged
 	sent  int64        // the numbers below it have been sent at least once; owned by run
@@ -36,7 +36,7 @@ type publisher struct {
 }
 
 // run publishes until stop is closed and everything that was sent is acknowledged, or ctx ends.
-func (p *publisher) run(ctx context.Context, stop <-chan struct{}) error {
+func (p *Publisher) run(ctx context.Context, stop <-chan struct{}) error {
 	for {
 		finished, err := p.connection(ctx, stop)
 		if finished {
@@ -50,19 +50,19 @@ func (p *publisher) run(ctx context.Context, stop <-chan struct{}) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%s has %d of %d acknowledged; the last connection: %w", p.clientID, p.acked.Load(), p.sent, err)
+			return fmt.Errorf("%s has %d of %d acknowledged; the last connection: %w", p.ClientID, p.acked.Load(), p.sent, err)
 		}
 	}
 }
 
 // connection is one connection, from CONNECT to its end.
-func (p *publisher) connection(ctx context.Context, stop <-chan struct{}) (finished bool, err error) {
-	conn, err := weirtest.Open(ctx, p.address, p.version)
+func (p *Publisher) connection(ctx context.Context, stop <-chan struct{}) (finished bool, err error) {
+	conn, err := weirtest.Open(ctx, p.Addresses[p.losses%len(p.Addresses)], p.Version)
 	if err != nil {
 		return false, err
 	}
 	defer conn.Close()
-	if err := conn.Write(weirtest.Credentials(p.clientID, "demo/device", "demo")); err != nil {
+	if err := conn.Write(weirtest.Credentials(p.ClientID, "demo/device", "demo")); err != nil {
 		return false, err
 	}
 	answer, err := conn.Read()
@@ -84,10 +84,10 @@ func (p *publisher) connection(ctx context.Context, stop <-chan struct{}) (finis
 }
 
 // read takes answers until the connection ends.
-func (p *publisher) read(conn *weirtest.Conn, answers chan<- struct{}) error {
+func (p *Publisher) read(conn *weirtest.Conn, answers chan<- struct{}) error {
 	defer close(answers)
 	for {
-		packet, err := conn.ReadWithin(p.patience)
+		packet, err := conn.ReadWithin(p.Patience)
 		if err != nil {
 			return err
 		}
@@ -95,11 +95,11 @@ func (p *publisher) read(conn *weirtest.Conn, answers chan<- struct{}) error {
 		case *codec.Ack:
 			next := p.acked.Load()
 			if ack.Kind != codec.PUBACK || ack.PacketID != packetID(next) {
-				p.fault(fmt.Errorf("%s: %+v instead of PUBACK %d", p.clientID, ack, packetID(next)))
+				p.fault(fmt.Errorf("%s: %+v instead of PUBACK %d", p.ClientID, ack, packetID(next)))
 				return errors.New("wrong answer")
 			}
 			if ack.Code != codec.Success && ack.Code != codec.NoMatchingSubscribers {
-				p.fault(fmt.Errorf("%s: publish %d refused: %+v", p.clientID, next, ack))
+				p.fault(fmt.Errorf("%s: publish %d refused: %+v", p.ClientID, next, ack))
 				return errors.New("refused")
 			}
 			p.acked.Add(1)
@@ -107,14 +107,14 @@ func (p *publisher) read(conn *weirtest.Conn, answers chan<- struct{}) error {
 		case *codec.Disconnect:
 			return fmt.Errorf("DISCONNECT 0x%02X %s", ack.Code, ack.ReasonString)
 		default:
-			p.fault(fmt.Errorf("%s: received %+v", p.clientID, packet))
+			p.fault(fmt.Errorf("%s: received %+v", p.ClientID, packet))
 			return errors.New("wrong packet")
 		}
 	}
 }
 
 // write sends what is not acknowledged, and more, until the connection ends or, after stop, all is acknowledged.
-func (p *publisher) write(ctx context.Context, conn *weirtest.Conn, stop <-chan struct{}, answers <-chan struct{}, over chan error) (finished bool, err error) {
+func (p *Publisher) write(ctx context.Context, conn *weirtest.Conn, stop <-chan struct{}, answers <-chan struct{}, over chan error) (finished bool, err error) {
 	next, free := p.acked.Load(), window
 	for {
 		stopping := closed(stop)
@@ -151,25 +151,16 @@ func (p *publisher) write(ctx context.Context, conn *weirtest.Conn, stop <-chan 
 	}
 }
 
-func (p *publisher) message(n int64) *codec.Publish {
+func (p *Publisher) message(n int64) *codec.Publish {
 	return &codec.Publish{QoS: 1, PacketID: packetID(n), Topic: []byte(p.topic(n)), Payload: strconv.AppendInt(nil, n, 10)}
 }
 
-func (p *publisher) topic(n int64) string { return p.topics[n%int64(len(p.topics))] }
+func (p *Publisher) topic(n int64) string { return p.Topics[n%int64(len(p.Topics))] }
 
-func (p *publisher) fault(err error) {
+func (p *Publisher) fault(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wrong = append(p.wrong, err)
 }
 
 func packetID(n int64) uint16 { return uint16(n%65535) + 1 }
-
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
