@@ -1,7 +1,6 @@
 package shared
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 
@@ -60,10 +59,16 @@ func TestOverlappingSubscriptions(t *testing.T) {
 		}
 		for _, s := range []one{
 			{1, "#", 0},
-			{2, "s/#", 1}, {3, "+/x", 1}, {4, "s/+", 0}, {5, "s/x", 0},
-			{6, "d/#", 0}, {7, "d/+", 1}, {8, "d/y", 0},
+			{2, "s/#", 1},
+			{3, "+/x", 1},
+			{4, "s/+", 0},
+			{5, "s/x", 0},
+			{6, "d/#", 0},
+			{7, "d/+", 1},
+			{8, "d/y", 0},
 			{9, "+", 0},
-			{10, "t/#", 1}, {11, "t/y", 0},
+			{10, "t/#", 1},
+			{11, "t/y", 0},
 		} {
 			subscribe(t, client, s)
 		}
@@ -125,7 +130,7 @@ func subscribe(t *testing.T, client *weirtest.Client, s one) {
 		request.SubscriptionID = s.id
 	}
 	client.Send(request)
-	if ack := weirtest.Expect[*codec.Suback](client); fmt.Sprint(ack.Codes) != fmt.Sprint([]codec.ReasonCode{codec.ReasonCode(s.qos)}) {
+	if ack := weirtest.Expect[*codec.Suback](client); len(ack.Codes) != 1 || ack.Codes[0] != codec.ReasonCode(s.qos) {
 		t.Fatalf("%s: SUBACK %v", s.filter, ack.Codes)
 	}
 }

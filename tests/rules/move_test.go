@@ -1,0 +1,180 @@
+package rules
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weirmq/weir/codec"
+	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/tests/weirtest"
+	"github.com/weirmq/weir/tests/weirtest/load"
+)
+
+// home is where a rule lets the topics m/# be.
+type home struct {
+	rule   string
+	stream string // begin of the name of a topic's stream; empty: it has none
+}
+
+var (
+	dedicated = home{`{filter: "m/#", stream: dedicated, backlog_bytes: 67108864}`, "MQTT_demo_t_"}
+	one       = home{`{filter: "m/#", stream: shared, name: one, backlog_messages: -1, backlog_bytes: 134217728}`, "MQTT_demo_s_one"}
+	other     = home{`{filter: "m/#", stream: shared, name: other, backlog_messages: -1, backlog_bytes: 134217728}`, "MQTT_demo_s_other"}
+	nowhere   = home{`{filter: "m/#", stream: transient}`, ""}
+)
+
+// streamOf is the name of the stream that stores a topic's messages now; empty: there is none.
+func streamOf(t *testing.T, js natsjs.JetStream, topic string) string {
+	t.Helper()
+	name, err := js.StreamNameBySubject(weirtest.Context(t), message.Subject("demo", topic))
+	if err != nil && !errors.Is(err, natsjs.ErrStreamNotFound) {
+		t.Fatalf("the stream of %s: %v", topic, err)
+	}
+	return name
+}
+
+// lies reports whether all topics are there.
+func (h home) lies(t *testing.T, js natsjs.JetStream, topics []string) bool {
+	t.Helper()
+	for _, topic := range topics {
+		if name := streamOf(t, js, topic); (name == "") != (h.stream == "") || !strings.HasPrefix(name, h.stream) {
+			return false
+		}
+	}
+	return true
+}
+
+// movingLoad publishes to topics below m on both bridges, with both versions of the protocol.
+func movingLoad(p weirtest.Pair) []*load.Publisher {
+	const patience = 15 * time.Second // longer than anything may take
+	a, b := p.A.MQTT(), p.B.MQTT()
+	return []*load.Publisher{
+		{Addresses: []string{a, b}, Version: codec.V311, ClientID: "a-one", Topics: []string{"m/a/0"}, Patience: patience},
+		{Addresses: []string{a, b}, Version: codec.V5, ClientID: "a-three", Topics: []string{"m/a/1", "m/a/2", "m/a/3"}, Patience: patience},
+		{Addresses: []string{b, a}, Version: codec.V5, ClientID: "b-one", Topics: []string{"m/b/0"}, Patience: patience},
+		{Addresses: []string{b, a}, Version: codec.V311, ClientID: "b-three", Topics: []string{"m/b/1", "m/b/2", "m"}, Patience: patience},
+	}
+}
+
+func movingSubscribers(t *testing.T, weir *weirtest.Weir, name string) []*load.Device {
+	t.Helper()
+	return []*load.Device{
+		load.Subscribe(t, weir.MQTT(), codec.V5, "subscriber to all on "+name, "#"),
+		load.Subscribe(t, weir.MQTT(), codec.V311, "subscriber to filters on "+name, "m/+/+", "m", "m/a/#"),
+		load.Subscribe(t, weir.MQTT(), codec.V5, "subscriber to topics on "+name,
+			"m/a/0", "m/a/1", "m/a/2", "m/a/3", "m/b/0", "m/b/1", "m/b/2", "m"),
+	}
+}
+
+// Topics move from streams of their own to a shared one, to another, to none and back, while they are published to on both bridges:
+// subscribers that stay connected get every message that is acknowledged, in the order of each topic.
+func TestTopicsMoveUnderLoad(t *testing.T) {
+	p := weirtest.StartPair(t, weirtest.DemoRules(dedicated.rule))
+	publishers := movingLoad(p)
+	devices := append(movingSubscribers(t, p.A, "a"), movingSubscribers(t, p.B, "b")...)
+	work := load.Start(t, publishers...)
+	for _, to := range []home{dedicated, one, other, nowhere, dedicated, nowhere, one, dedicated, other, one} {
+		p.A.SetTenants(weirtest.DemoRules(to.rule))
+		changed := time.Now()
+		weirtest.Until(t, "all topics have moved: "+to.rule, func() bool { return to.lies(t, p.JS, load.Topics(publishers)) })
+		t.Logf("moved after %s: %s", time.Since(changed), to.rule)
+		work.AwaitEach(300)
+	}
+	acknowledged := work.Finish()
+	for _, d := range devices {
+		d.Check(t, acknowledged)
+	}
+	weirtest.Until(t, "the former streams are gone", func() bool { return len(topicStreams(t, p.JS)) == 1 })
+}
+
+// topicStreams are the streams of the demo tenant's topics.
+func topicStreams(t *testing.T, js natsjs.JetStream) (found []string) {
+	t.Helper()
+	names := js.StreamNames(weirtest.Context(t))
+	for name := range names.Name() {
+		if strings.HasPrefix(name, "MQTT_demo_t_") || strings.HasPrefix(name, "MQTT_demo_s_") {
+			found = append(found, name)
+		}
+	}
+	if err := names.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// What is stored when a topic moves is delivered before what comes later, however late that is, to whom it is for: a subscriber that does not
+// acknowledge, and a native service on the stream that it knows.
+func TestStoredMessagesOfTopicsThatMove(t *testing.T) {
+	const count = 50
+	p := weirtest.StartPair(t, weirtest.DemoRules(dedicated.rule))
+	nc := weirtest.Connect(t, p.NATS.URL())
+	each(t, func(t *testing.T, v codec.Version, level string) {
+		topic := "m/" + level
+		subscribers := map[string]*weirtest.Client{}
+		for _, filter := range []string{topic, "m/#"} {
+			for name, weir := range map[string]*weirtest.Weir{"a": p.A, "b": p.B} {
+				subscriber := weirtest.Device(t, weir, v, "subscriber to "+filter+" on "+name)
+				subscriber.Subscribe(filter, 1)
+				subscribers[filter+" on "+name] = subscriber
+			}
+		}
+		services := map[int]natsjs.Consumer{} // by the first message that is for it
+		stored := 0
+		for i, to := range []home{dedicated, one, other, dedicated, one, dedicated} {
+			p.A.SetTenants(weirtest.DemoRules(to.rule))
+			publisher := weirtest.NewPublisher(t, []*weirtest.Weir{p.A, p.B}[i%2], v, topic)
+			weirtest.Until(t, "the topic has moved: "+to.rule, func() bool {
+				publisher.MustPublish(stored, stored+1)
+				stored++
+				return to.lies(t, p.JS, []string{topic})
+			})
+			if i < 3 {
+				services[stored] = weirtest.Durable(t, nc, "demo", topic, "service-"+level+"-"+number(i))
+			}
+			publisher.MustPublish(stored, stored+count)
+			stored += count
+		}
+		for name, s := range subscribers {
+			for n := range stored {
+				if m := s.Message(); string(m.Payload) != number(n) {
+					t.Fatalf("subscriber to %s received %q instead of %d", name, m.Payload, n)
+				}
+			}
+			s.Send(&codec.Disconnect{})
+			s.ExpectClosed()
+		}
+		for first, service := range services {
+			weirtest.TakeAll(t, service, first, first+count)
+		}
+	})
+}
+
+// The bridge that moves topics is killed while it does. Another, or itself when it is back, completes the move, and who subscribes on the
+// bridge that lives misses nothing.
+func TestBridgeIsKilledWhileTopicsMove(t *testing.T) {
+	const kills = 5
+	p := weirtest.StartPair(t, weirtest.DemoRules(dedicated.rule))
+	publishers := movingLoad(p)
+	devices := movingSubscribers(t, p.B, "b")
+	work := load.Start(t, publishers...)
+	homes := []home{one, dedicated, other, one, dedicated}
+	for i := range kills {
+		to := homes[i%len(homes)]
+		work.AwaitEach(1 + rand.Int64N(100))
+		p.A.SetTenants(weirtest.DemoRules(to.rule))
+		work.Await(rand.Int64N(200)) // a moment within the move, or after it
+		p.A.Kill()
+		p.A.Restart()
+		weirtest.Until(t, "all topics have moved: "+to.rule, func() bool { return to.lies(t, p.JS, load.Topics(publishers)) })
+	}
+	work.AwaitEach(100)
+	acknowledged := work.Finish()
+	for _, d := range devices {
+		d.Check(t, acknowledged)
+	}
+}
