@@ -22,6 +22,19 @@ func (n *NATS) Resume() {
 	n.p.send(syscall.SIGCONT)
 }
 
+// Pause stops the Weir, as a machine does that is suspended. Resume lets it go on. It needs a /proc.
+func (w *Weir) Pause() {
+	w.t.Helper()
+	w.p.send(syscall.SIGSTOP)
+	Until(w.t, w.p.name+" has stopped", w.p.stopped)
+}
+
+// Resume lets a paused Weir go on.
+func (w *Weir) Resume() {
+	w.t.Helper()
+	w.p.send(syscall.SIGCONT)
+}
+
 // send sends a signal without waiting for anything.
 func (p *process) send(s syscall.Signal) {
 	p.t.Helper()
