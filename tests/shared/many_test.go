@@ -13,7 +13,7 @@ import (
 const (
 	manyTopics     = 10_000
 	manyPublishers = 4
-	rounds         = 3
+	rounds         = 2
 	stride         = 50 // topics that get all their rounds before the next ones
 )
 
@@ -34,7 +34,7 @@ func TestTenThousandTopics(t *testing.T) {
 		{p.B, codec.V311, "many/#", 1, func(int) bool { return true }},
 		{p.B, codec.V5, "many/3/+", manyPublishers, func(publisher int) bool { return publisher == 3 }},
 	} {
-		client := weirtest.Device(t, s.weir, s.v, "subscriber to "+s.filter)
+		client := weirtest.Device(t, s.weir, s.v, "subscriber to "+s.filter+" with "+s.v.String())
 		client.Subscribe(s.filter, 1)
 		wg.Go(func() {
 			if err := receiveMany(client.Conn, manyTopics*rounds/s.factor); err != nil {
@@ -92,7 +92,10 @@ func receiveMany(conn *weirtest.Conn, count int) error {
 			return fmt.Errorf("%w after %d messages", err, i)
 		}
 		m, ok := packet.(*codec.Publish)
-		if !ok || m.QoS != 1 || len(m.Payload) != 1 || m.Payload[0] != '0'+next[string(m.Topic)] {
+		if !ok {
+			return fmt.Errorf("received %+v after %d messages", packet, i)
+		}
+		if m.QoS != 1 || len(m.Payload) != 1 || m.Payload[0] != '0'+next[string(m.Topic)] {
 			return fmt.Errorf("received %+v instead of message %d", packet, next[string(m.Topic)])
 		}
 		next[string(m.Topic)]++
