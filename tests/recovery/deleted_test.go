@@ -122,6 +122,7 @@ func TestDeletedWithABacklog(t *testing.T) {
 				if s.topic[0] == 's' { // there it has a consumer of its own, even alone
 					weirtest.Until(t, "it is detached", func() bool { return p.B.Metric("weir_fanout_detached_subscriptions") > 0 })
 				}
+				weirtest.UntilWithin(t, again, "the bridge knows how far it lags behind", func() bool { return p.B.Metric("weir_reader_lag_messages") >= backlog })
 				readers := consumers(t, p, s.topic)
 				remove(t, p.JS, s.topic)
 				weirtest.UntilWithin(t, again, "the readers are back", func() bool { return consumers(t, p, s.topic) >= readers })

@@ -85,6 +85,9 @@ func TestParentAndNobody(t *testing.T) {
 		mustPublish(t, publisher, "live/x", "again")
 		mustReceive(t, subscriber, 0, "live/x", "again")
 	})
+	if code := weirtest.AskFor(t, weirtest.Connect(t, p.NATS.URL()), "demo", "live/asked"); code != "" {
+		t.Errorf("asked for a topic: %s", code)
+	}
 	expectNothingStored(t, p.JS)
 }
 
