@@ -20,9 +20,9 @@ func live(before ...string) string {
 	return weirtest.DemoRules(append(before, `{filter: "live/#", stream: transient}`)...)
 }
 
-var versions = []codec.Version{codec.V311, codec.V5}
+var versions = []codec.Version{codec.V31, codec.V311, codec.V5}
 
-// each runs a test with MQTT 3.1.1 and 5, with a level of its own for the topics.
+// each runs a test with every version of the protocol, with a level of its own for the topics.
 func each(t *testing.T, test func(t *testing.T, v codec.Version, level string)) {
 	t.Helper()
 	for _, v := range versions {
