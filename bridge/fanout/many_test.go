@@ -122,10 +122,13 @@ func (d *device) Wake() {
 
 func (d *device) Opened(sub *fanout.Subscription) {
 	d.mu.Lock()
+	again := d.sub == sub
 	d.sub = sub
 	d.mu.Unlock()
-	sub.Bind(d)
-	d.Wake()
+	if !again {
+		sub.Bind(d)
+		d.Wake()
+	}
 }
 
 func (e *env) device(log fanout.Log, name string, hold bool) *device {

@@ -22,7 +22,7 @@ func TestManyRandom(t *testing.T) {
 			e := start(t, budget)
 			log, w := e.many(tenant.StreamShared), e.world("a", "a/0", "a/1", "a/2", "a/0/x", "b/0", "b/1", "b/1/x", "c")
 			filters := []string{"#", "a", "a/#", "a/+", "+/0", "+/1", "a/0", "a/1", "b/#", "b/1", "c", "+", "+/+/x"}
-			const devices, steps = 8, 150
+			const devices, steps = 8, 80
 			stop := make(chan struct{})
 			var publishers, sessions sync.WaitGroup
 			publishers.Go(func() {

@@ -1,7 +1,9 @@
 package fanout
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
@@ -11,6 +13,7 @@ import (
 type idleReader struct{ reader.Attached }
 
 func (idleReader) Ack(reader.Delivery) {}
+func (idleReader) Window() int         { return manyHeld }
 
 type quietSession struct{}
 
@@ -37,6 +40,51 @@ func BenchmarkFanOut10000(b *testing.B) {
 			s.Ack(d.Sequence)
 			s.Next()
 		}
+	}
+}
+
+// One message of one of 10,000 topics, each with a subscription of its own, and in the second case one to all of them.
+func BenchmarkManyTopics10000(b *testing.B) {
+	const topics = 10_000
+	for _, filters := range [][]string{nil, {"#"}} {
+		b.Run(fmt.Sprint(len(filters), " wildcards"), func(b *testing.B) {
+			h := &Hub{budget: defaultBudget, start: time.Now()}
+			f := h.newFeed(tenant.Place{Stream: tenant.StreamShared, Name: "t"}, nil)
+			subscribe := func(name string) *Subscription {
+				s := f.add(&Member{}, true, true, false)
+				s.Bind(quietSession{})
+				s.put(name, 0, true)
+				return s
+			}
+			var messages []*message.Message
+			var subs, all []*Subscription
+			for i := range topics {
+				messages = append(messages, &message.Message{Topic: fmt.Sprint("t/", i)})
+				subs = append(subs, subscribe(messages[i].Topic))
+			}
+			for _, name := range filters {
+				all = append(all, subscribe(name))
+			}
+			f.source.attached(idleReader{})
+			sink := chooser{&f.source}
+			take := func(s *Subscription) {
+				d, _, _ := s.Next()
+				s.Ack(d.Sequence)
+				s.Next()
+			}
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				m := messages[n%topics]
+				n++
+				sink.Wants(m.Topic)
+				sink.Deliver(reader.Delivery{Message: m, Stream: "S", Sequence: uint64(n), Size: 128})
+				take(subs[(n-1)%topics])
+				for _, s := range all {
+					take(s)
+				}
+			}
+		})
 	}
 }
 
