@@ -1,11 +1,16 @@
-// Package fanout shares one reader per topic among all sessions of a bridge that subscribe to it. A session holds a
+// Package fanout shares one reader per place among all sessions of a bridge that subscribe to topics there. A session holds a
 // cursor into the reader's buffer, not a queue of its own.
 //
-// A feed is one topic: its shared source (a reader and the ring it fills) and the subscriptions, at most one of each session
+// A feed is one place: its shared source (a reader and the ring it fills) and the subscriptions, at most one of each session
 // however many of its topic filters match. A subscription that falls behind the others gets a source of its own and later
 // joins the shared one again. One lock per feed guards all of this.
 //
-// Filters with wildcards are in an index. Whoever makes a feed adds a subscription for every session with a filter that
+// At a dedicated topic everybody wants everything, so that a cursor is an index. A shared or transient place has many topics: a feed
+// there has an index of filters, and a subscription a queue of the ring's indexes that are its own (see todo.go). What nobody wants is let
+// go at once. Who is slow is detached even if it is alone, because other topics wait behind it. A filter comes into force when its reader is
+// open, for messages above the last sequence then.
+//
+// For dedicated topics, filters with wildcards are in an index. Whoever makes a feed adds a subscription for every session with a filter that
 // matches, before the reader exists, so that these see all that it delivers; for a topic that was created after the filter
 // was announced that is everything. Topics that existed before are attached one by one, and begin after what was stored.
 //
