@@ -136,21 +136,21 @@ func TestSlowSubscriberChangesItsFilters(t *testing.T) {
 		slow.request(&codec.Unsubscribe{PacketID: 2, Filters: []string{c}})
 		weirtest.Until(t, "nobody holds "+c, func() bool { return weirtest.Stored(t, p.JS, c) == 0 })
 		publish(c, few)
-		if n := weirtest.Stored(t, p.JS, c); n != 0 {
-			t.Errorf("%d messages are held that nobody wants", n)
-		}
+		weirtest.Until(t, "nobody holds what came later", func() bool { return weirtest.Stored(t, p.JS, c) == 0 })
 
 		slow.silent = false
 		slow.answer()
 		for slow.next[a] < sent[a] || slow.next[b] < sent[b] {
 			slow.take(slow.client.Next())
 		}
-		weirtest.Until(t, "it is one of many again", func() bool { return p.B.Metric("weir_fanout_detached_subscriptions") == 0 })
-		publish(a, few)
-		publish(b, few)
-		for slow.next[a] < sent[a] || slow.next[b] < sent[b] {
-			slow.take(slow.client.Next())
-		}
+		weirtest.Until(t, "it is one of many again, and receives", func() bool {
+			publish(a, 1)
+			publish(b, 1)
+			for slow.next[a] < sent[a] || slow.next[b] < sent[b] {
+				slow.take(slow.client.Next())
+			}
+			return p.B.Metric("weir_fanout_detached_subscriptions") == 0
+		})
 		if n := slow.next[c]; n != 0 {
 			t.Errorf("received %d messages on %s", n, c)
 		}
