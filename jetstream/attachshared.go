@@ -43,7 +43,7 @@ func (l *Log) attachShared(
 		config.Reattach = s.reattach
 		if name != "" {
 			config.MaxWindow = ownWindow
-			config.Filters = l.coverSubjects(filters)
+			config.Filters = l.coverSubjects(filters, s.filter())
 		}
 		chooser, _ := sink.(reader.Chooser)
 		config.Decode = (&decoder{log: l, chooser: chooser}).decode
@@ -68,13 +68,16 @@ func (s *shared) reattach(ctx context.Context) (string, error) {
 }
 
 // coverSubjects returns subjects that match at least the topics of all filters, none of which overlaps another, as the server demands. It is nil where they
-// would be too many.
-func (l *Log) coverSubjects(filters []string) []string {
+// would be too many, or cover the whole rule: the server takes long to find the next message for more than one wildcard.
+func (l *Log) coverSubjects(filters []string, rule string) []string {
 	if len(filters) > maxFiltersToCover {
 		return nil
 	}
 	var subjects []string
 	for _, f := range filter.Cover(filters) {
+		if rule != "" && filter.Covers(f, rule) {
+			return nil
+		}
 		subjects = append(subjects, message.FilterSubjects(l.tenant, f)...)
 	}
 	if len(subjects) > maxFilterSubjects {

@@ -64,6 +64,14 @@ func newShared(l *Log, name string) *shared {
 	return s
 }
 
+// filter is the rule's topic filter; empty where there is no such rule any more.
+func (s *shared) filter() string {
+	if p := s.policy.Load(); p != nil {
+		return p.Filter
+	}
+	return ""
+}
+
 // route is what the messages of one of the rule's topics are published through.
 func (s *shared) route(topic string) *sharedLine {
 	return s.lines[s.log.link.shardIndex(s.log.tenant, topic)]

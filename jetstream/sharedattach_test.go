@@ -113,19 +113,22 @@ func TestCoverOfManyFilters(t *testing.T) {
 		exact = append(exact, fmt.Sprint("t/", i))
 		wild = append(wild, fmt.Sprintf("t/%d/#", i))
 	}
-	if n := len(l.coverSubjects(exact)); n != 64 {
+	if n := len(l.coverSubjects(exact, "#")); n != 64 {
 		t.Errorf("64 topics have %d subjects", n)
 	}
-	if got := l.coverSubjects(append(exact, "t/x")); got != nil {
+	if got := l.coverSubjects(append(exact, "t/x"), "#"); got != nil {
 		t.Errorf("65 topics have %d subjects", len(got))
 	}
-	if got := l.coverSubjects(wild); got != nil {
+	if got := l.coverSubjects(wild, "#"); got != nil {
 		t.Errorf("64 filters have %d subjects", len(got))
 	}
-	if got := l.coverSubjects(append(wild, "t/#")); !slices.Equal(got, []string{"mqtt.acme.t", "mqtt.acme.t.>"}) {
+	if got := l.coverSubjects([]string{"t/x", "t/#"}, "t/#"); got != nil {
+		t.Errorf("the whole rule: %q", got)
+	}
+	if got := l.coverSubjects(append(wild, "t/#"), "#"); !slices.Equal(got, []string{"mqtt.acme.t", "mqtt.acme.t.>"}) {
 		t.Errorf("subjects %q", got)
 	}
-	if got := l.coverSubjects(slices.Repeat(exact, 100)); got != nil {
+	if got := l.coverSubjects(slices.Repeat(exact, 100), "#"); got != nil {
 		t.Errorf("subjects %q", got)
 	}
 }
