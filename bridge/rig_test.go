@@ -151,7 +151,7 @@ func newBridge(t testing.TB, ns natsServer, q tenant.Quotas, change func(*Server
 // setTenant puts the tenant acme in force, as the program does when it changes.
 func (r *rig) setTenant(q tenant.Quotas, u map[string]tenant.User) {
 	r.auth.SetTenants(map[string]tenant.Tenant{"acme": {Name: "acme", Users: u, Quotas: q, Origin: tenant.OriginStore}})
-	r.store.SetLimits("acme", q.Resolve(), r.rules.Resolve(q))
+	r.store.SetLimits("acme", 1, q.Resolve(), r.rules.Resolve(q))
 	if r.server != nil {
 		r.server.Recheck("acme")
 	}

@@ -242,6 +242,20 @@ func (c *conn) Opened(sub *fanout.Subscription) {
 	c.signal()
 }
 
+// Moved keeps the cursor of a topic that has moved beside the one that the topic may get now.
+func (c *conn) Moved(sub *fanout.Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session.subs.moved(sub)
+}
+
+// Ended drops a cursor for which nothing comes any more.
+func (c *conn) Ended(sub *fanout.Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session.subs.ended(sub)
+}
+
 // woken notes that a cursor may have a message.
 func (c *conn) woken(one *cursor) {
 	c.mu.Lock()

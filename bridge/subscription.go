@@ -128,6 +128,7 @@ type subscriptions struct {
 	filters map[string]*filter
 	cursors map[tenant.Place]*cursor
 	many    []*cursor // of them, those at places of many topics
+	former  []*cursor // of topics that have moved: what is left in the former streams
 	// changing: a SUBSCRIBE is under way, and a cursor without a filter may get one from it.
 	changing bool
 	over     bool           // the session has ended
@@ -147,6 +148,7 @@ func (ss *subscriptions) open(place tenant.Place, src source, wake func(*cursor)
 	}
 	former := ss.cursors[place]
 	if former != nil && former.source == src {
+		ss.fill(former)
 		return
 	}
 	c := &cursor{source: src, wake: wake, place: place}
@@ -156,11 +158,7 @@ func (ss *subscriptions) open(place tenant.Place, src source, wake func(*cursor)
 	if former != nil {
 		ss.close(former)
 	}
-	for _, f := range ss.filters {
-		if f.live && c.takes(f) {
-			c.add(f)
-		}
-	}
+	ss.fill(c)
 	if len(c.filters) == 0 && !ss.changing {
 		src.Close() // opened for a filter that has just been taken back
 		return
@@ -170,6 +168,45 @@ func (ss *subscriptions) open(place tenant.Place, src source, wake func(*cursor)
 		ss.many = append(ss.many, c)
 	}
 	ss.enqueue(c)
+}
+
+// fill gives a cursor the filters for which its source is there.
+func (ss *subscriptions) fill(c *cursor) {
+	for _, f := range ss.filters {
+		if f.live && c.takes(f) {
+			c.add(f)
+		}
+	}
+}
+
+// moved puts a cursor aside, so that its place can have another one.
+func (ss *subscriptions) moved(src source) {
+	for place, c := range ss.cursors {
+		if c.source == src {
+			delete(ss.cursors, place)
+			ss.former = append(ss.former, c)
+			return
+		}
+	}
+}
+
+// ended closes a cursor whose source has ended by itself.
+func (ss *subscriptions) ended(src source) {
+	for _, c := range ss.all() {
+		if c.source == src {
+			ss.close(c)
+			return
+		}
+	}
+}
+
+// all lists the cursors.
+func (ss *subscriptions) all() []*cursor {
+	all := slices.Clone(ss.former)
+	for _, c := range ss.cursors {
+		all = append(all, c)
+	}
+	return all
 }
 
 // grant lets messages flow for a filter, whose sources are open.
@@ -197,7 +234,7 @@ func (ss *subscriptions) drop(f *filter) {
 // each calls do for the cursors that a filter may be for.
 func (ss *subscriptions) each(f *filter, do func(c *cursor)) {
 	if f.wild {
-		for _, c := range ss.cursors {
+		for _, c := range ss.all() {
 			do(c)
 		}
 		return
@@ -210,11 +247,16 @@ func (ss *subscriptions) each(f *filter, do func(c *cursor)) {
 	for _, c := range slices.Clone(ss.many) {
 		do(c)
 	}
+	for _, c := range slices.Clone(ss.former) {
+		if c.takes(f) {
+			do(c)
+		}
+	}
 }
 
 // prune closes the cursors that no filter matches.
 func (ss *subscriptions) prune() {
-	for _, c := range ss.cursors {
+	for _, c := range ss.all() {
 		if len(c.filters) == 0 {
 			ss.close(c)
 		}
@@ -224,7 +266,12 @@ func (ss *subscriptions) prune() {
 func (ss *subscriptions) close(c *cursor) {
 	c.closed = true
 	c.source.Close()
-	delete(ss.cursors, c.place)
+	if ss.cursors[c.place] == c {
+		delete(ss.cursors, c.place)
+	}
+	if i := slices.Index(ss.former, c); i >= 0 {
+		ss.former = slices.Delete(ss.former, i, i+1)
+	}
 	if i := slices.Index(ss.many, c); i >= 0 {
 		ss.many = slices.Delete(ss.many, i, i+1)
 	}
@@ -233,7 +280,7 @@ func (ss *subscriptions) close(c *cursor) {
 // end closes everything.
 func (ss *subscriptions) end() {
 	ss.over = true
-	for _, c := range ss.cursors {
+	for _, c := range ss.all() {
 		ss.close(c)
 	}
 	clear(ss.filters)

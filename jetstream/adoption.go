@@ -215,7 +215,7 @@ func (t *Topic) take(generation uint64) {
 // announce queues a topic that has become live, once a generation, where it matters to this bridge. The caller holds mu.
 func (t *Topic) announce() {
 	e := &t.entry
-	if !e.Live || e.Value.State != live || t.told == e.Value.Generation {
+	if !e.Live || !e.Value.open() || t.told == e.Value.Generation {
 		return
 	}
 	t.told = e.Value.Generation

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
@@ -19,8 +20,10 @@ type Reader = reader.Attached
 type attachment struct {
 	*reader.Reader
 	log    *Log
-	key    attachmentKey
+	key    attachmentKey // guarded by the log's mu once it is open
 	closed chan struct{} // closed by Close when the consumer is deleted, or Attach when it failed
+	// stays is the stream with which the reader stays although its topic has moved; nil: the topic's.
+	stays atomic.Pointer[string]
 }
 
 // attachmentKey is the place, which has only a name for what is no topic's, and the name of the reader.
@@ -39,7 +42,7 @@ func (a *attachment) Close(ctx context.Context) error {
 // Places are the shared and transient places with topics that a filter matches; dedicated tells whether dedicated topics may be
 // among them.
 func (l *Log) Places(filter string) (places []tenant.Place, dedicated bool) {
-	return l.currentRouting().policies.Places(filter)
+	return l.rules.places(filter)
 }
 
 // Attach opens a consumer on the stream of a place (creating it where needed) that starts after the
@@ -48,7 +51,7 @@ func (l *Log) Places(filter string) (places []tenant.Place, dedicated bool) {
 // says Adopted, and what was stored before the call is delivered too.
 // name tells apart the consumers that one bridge has on one stream; "" is the shared one. The previous one of that name must
 // be closed or closing. filters are those of the one session that a named consumer at a shared place is for: it delivers at least what
-// they match; nil: everything. A sink that is a reader.Chooser is asked about every message of a shared or transient place.
+// they match; nil: everything. A place that is only the name of a stream is that stream, of a topic that has moved. A sink that is a reader.Chooser is asked about every message of a shared or transient place.
 //
 // A transient place has no stream: what is published from when Attach returns is delivered as long as NATS is there, and only the sink
 // counts.
@@ -61,10 +64,13 @@ func (l *Log) Attach(ctx context.Context, place tenant.Place, name string, from 
 		return nil, refusal(err, 0)
 	}
 	var r *reader.Reader
-	if place.Stream == tenant.StreamShared {
+	switch place.Stream {
+	case "":
+		r, err = l.attachFormer(ctx, a, from, sink)
+	case tenant.StreamShared:
 		r, err = l.attachShared(ctx, place, name, from, filters, sink)
-	} else {
-		r, err = l.attach(ctx, place.Name, name, from, sink)
+	default:
+		r, err = l.attach(ctx, a, from, sink)
 	}
 	if err != nil {
 		l.unreserve(a)
@@ -74,10 +80,13 @@ func (l *Log) Attach(ctx context.Context, place tenant.Place, name string, from 
 	return a, nil
 }
 
-func (l *Log) attach(ctx context.Context, topic, name string, from uint64, sink reader.Sink) (*reader.Reader, error) {
-	missing := false
+func (l *Log) attach(ctx context.Context, a *attachment, from uint64, sink reader.Sink) (*reader.Reader, error) {
+	topic, name, missing := a.key.place.Name, a.key.name, false
 	for {
 		t := l.register.topic(topic)
+		if e, _, _ := t.look(); e.Live && e.Value.Moved && from > 0 {
+			return l.attachMoved(ctx, a, t, from, sink)
+		}
 		if err := t.ready(ctx, missing); err != nil {
 			return nil, err
 		}
@@ -90,7 +99,7 @@ func (l *Log) attach(ctx context.Context, topic, name string, from uint64, sink 
 			continue
 		}
 		config := l.readerConfig(t.shard, stream, name)
-		config.Reattach = func(ctx context.Context) (string, error) { return l.reattach(ctx, topic) }
+		config.Reattach = func(ctx context.Context) (string, error) { return l.reattach(ctx, a, topic) }
 		if adopt {
 			config.Adopt, config.Start, config.Deliver = true, reader.StartAll, adoptedDeliver(l.store.config.Bridge, stream)
 		}
@@ -157,8 +166,11 @@ func (l *Log) holds(ctx context.Context, topic, stream string) (bool, error) {
 }
 
 // reattach names the stream of a topic for a reader that lost its consumer.
-func (l *Log) reattach(ctx context.Context, topic string) (string, error) {
+func (l *Log) reattach(ctx context.Context, a *attachment, topic string) (string, error) {
 	for {
+		if stream := a.stays.Load(); stream != nil {
+			return *stream, nil
+		}
 		t := l.register.topic(topic)
 		if err := l.register.settle(ctx); err != nil {
 			return "", err

@@ -31,19 +31,29 @@ func (l *Log) attachShared(
 	ctx context.Context, place tenant.Place, name string, from uint64, filters []string, sink reader.Sink,
 ) (*reader.Reader, error) {
 	for missing := false; ; {
-		s := l.currentRouting().sharedRule(place.Name)
-		if s == nil {
+		stream := message.SharedStream(l.tenant, place.Name)
+		config := l.readerConfig(l.link.shardOf(l.tenant, stream), stream, name)
+		switch s := l.sharedOf(place.Name); {
+		case s == nil && missing:
 			return nil, errNoRule
+		case s == nil: // a former rule, whose stream has something left
+		case !l.rules.attaching(place.Name):
+			if err := s.ready(ctx, missing); err != nil && !errors.Is(err, errMoved) {
+				return nil, err
+			}
+			config.Reattach = s.reattach
+		case missing: // whoever moves the topics is about to make it
+			if err := pause(ctx, parkedLook); err != nil {
+				return nil, err
+			}
+			config.Reattach = s.reattach
+		default:
+			config.Reattach = s.reattach
 		}
-		if err := s.ready(ctx, missing); err != nil {
-			return nil, err
-		}
-		config := l.readerConfig(s.shard, s.stream, name)
 		config.MaxWindow = sharedWindow
-		config.Reattach = s.reattach
 		if name != "" {
 			config.MaxWindow = ownWindow
-			config.Filters = l.coverSubjects(filters, s.filter())
+			config.Filters = l.coverSubjects(filters, l.sharedFilter(place.Name))
 		}
 		chooser, _ := sink.(reader.Chooser)
 		config.Decode = (&decoder{log: l, chooser: chooser}).decode
@@ -65,6 +75,16 @@ func (s *shared) reattach(ctx context.Context) (string, error) {
 		return s.stream, nil
 	}
 	return s.stream, s.ready(ctx, true)
+}
+
+// sharedFilter is the topic filter of a shared rule, empty where there is no such rule any more.
+func (l *Log) sharedFilter(name string) string {
+	if s := l.sharedOf(name); s != nil {
+		if p := s.policy.Load(); p != nil {
+			return p.Filter
+		}
+	}
+	return ""
 }
 
 // coverSubjects returns subjects that match at least the topics of all filters, none of which overlaps another, as the server demands. It is nil where they

@@ -107,7 +107,7 @@ func (l *Log) removeIdle(ctx context.Context, t *Topic, idle time.Duration) (boo
 	}
 	if !ok {
 		l.store.metrics.cleanups.WithLabelValues("in_use").Inc()
-		if err := l.reopen(ctx, t.name, e.Value.Generation); err != nil {
+		if err := l.reopen(ctx, e.Value); err != nil {
 			return false, err
 		}
 		_, err := l.register.write(ctx, e.Value.with(live), mine)
@@ -115,7 +115,7 @@ func (l *Log) removeIdle(ctx context.Context, t *Topic, idle time.Duration) (boo
 	}
 	if mine, err = l.register.write(ctx, e.Value.with(deleting), mine); err != nil {
 		if conflict(err) {
-			err = errors.Join(err, l.reopen(ctx, t.name, e.Value.Generation)) // it was taken back
+			err = errors.Join(err, l.reopen(ctx, e.Value)) // it was taken back
 		}
 		return false, err
 	}

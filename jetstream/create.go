@@ -44,6 +44,11 @@ func (l *Log) create(ctx context.Context, t *Topic, e topicEntry) error {
 		return err
 	}
 	rec.Generation = mine.Sequence
+	if v := l.rules.now.Load().Value; v.Phase != phaseSettled && v.Phase != phasePreparing && !v.stays(t.name) {
+		// Whoever parks the streams of the topics that move may not have seen this one.
+		rec.Presence = e.Value.Presence
+		return errors.Join(errChanged, l.release(ctx, mine, rec))
+	}
 	err = l.build(ctx, t, mine, &rec, limits, policy)
 	if err == nil {
 		if _, err = l.register.write(ctx, rec.with(live), mine); err == nil {

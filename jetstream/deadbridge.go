@@ -38,7 +38,7 @@ func (s *Store) cleanUpAfter(ctx context.Context, bridge string) error {
 func (l *Log) cleanUpAfter(ctx context.Context, bridge string) error {
 	err := l.register.settle(ctx)
 	if err == nil {
-		err = l.filters.endOf(ctx, bridge)
+		err = errors.Join(l.filters.endOf(ctx, bridge), l.rules.endOf(ctx, bridge))
 	}
 	if err == nil {
 		err = l.register.settle(ctx)
@@ -54,6 +54,13 @@ func (l *Log) cleanUpAfter(ctx context.Context, bridge string) error {
 		if s != nil {
 			g.Go(func() error { return l.deleteConsumers(ctx, s.stream, bridge) })
 		}
+	}
+	parkedStreams, err := l.parkedStreams(ctx)
+	if err != nil {
+		return errors.Join(released, err)
+	}
+	for _, info := range parkedStreams {
+		g.Go(func() error { return l.deleteConsumers(ctx, info.Config.Name, bridge) })
 	}
 	for _, t := range l.register.all() {
 		g.Go(func() error {

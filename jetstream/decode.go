@@ -27,7 +27,7 @@ func (d *decoder) decode(m *wire.Msg) (*message.Message, error) {
 		switch {
 		case ok:
 		case strings.HasPrefix(subject, drainPrefix):
-			return nil, nil // stored by a bridge that had parked the stream
+			return nil, reader.ErrMark // stored by a bridge that had parked the stream
 		default:
 			return nil, errBadSubject
 		}

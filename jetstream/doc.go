@@ -40,9 +40,16 @@
 // subject that both can tell, or deletes it where nobody wants the topic any more. A consumer is made only for
 // a bridge whose lease lives; when it ends, its filters go first, then what is being created is waited for, then its consumers go.
 //
+// # Rules
+//
+// The rules that place topics are a record in the register too. A change of them that moves topics goes through phases, which one bridge carries out
+// and every other confirms with a record of its own: attach to the new places, hold what is published, park the old streams, open the new ones. Then what
+// was held is sent where it belongs. Whoever sees the lease of the bridge that carries it out end goes on with the phase. Parked streams drain.
+// docs/adr/008-moving-topics-between-streams.md says why.
+//
 // # Goroutines
 //
-// A Store runs one for its lease, seven per tenant (for the topics that are not used any more, for streams with old
+// A Store runs one for its lease, ten per tenant (for the rules, three; for the topics that are not used any more, for streams with old
 // limits, for claims that nobody has, for presence events, for the own filters, for the topics that are created for them, and for
 // consumers that nobody wants), one for each topic that is being made, and those of the followed streams and of the
 // publishers. Close waits for all of them.

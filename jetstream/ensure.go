@@ -14,27 +14,33 @@ import (
 // errChanged: the register has changed since it was looked at.
 var errChanged = errors.New("the register has changed")
 
-// ensure returns once the topic is live in the register and its stream exists. missing says that somebody found no stream;
+// ensure returns once the topic is live in the register and its stream exists. A topic that has moved has neither: errMoved. One that has come
+// back gets a stream of a new generation. missing says that somebody found no stream;
 // otherwise the register's word is enough. The caller holds the topic's work.
 func (l *Log) ensure(ctx context.Context, t *Topic, missing bool) error {
 	for {
+		if err := l.rules.dedicated(ctx, t.name); err != nil {
+			return err
+		}
 		e, seen, changed := t.look()
 		var err error
 		switch {
-		case e.Live && e.Value.State == live && !missing:
+		case e.Live && e.Value.open() && !missing:
 			return nil
-		case e.Live && e.Value.State == live:
+		case e.Live && e.Value.open():
 			if missing, err = l.missing(ctx, t, e); err == nil && missing {
 				err = l.create(ctx, t, e)
 			}
 			missing = false
+		case e.Live && e.Value.State == live: // it has come back
+			err = l.create(ctx, t, e)
 		case e.Live && !l.abandoned(e, seen):
 			if err = l.await(ctx, e, seen, changed); err == nil {
 				err = refusedBy(t, e)
 			}
 		case e.Live && e.Value.State == removing:
 			// Nobody deletes in this state, so it can be taken back.
-			if err = l.reopen(ctx, t.name, e.Value.Generation); err == nil {
+			if err = l.reopen(ctx, e.Value); err == nil {
 				_, err = l.register.write(ctx, e.Value.with(live), e)
 			}
 		case e.Live && e.Value.State == deleting:

@@ -20,12 +20,14 @@ const limitRetry = 5 * time.Second
 type terms struct {
 	limits   tenant.Limits
 	policies tenant.Policies
+	revision uint64 // of the tenant
 }
 
-// SetLimits says which limits and policies hold for a tenant from now on. The tenant's streams are brought to them in the
-// background. A tenant of which nothing was said has the default quotas and no rules of its own.
-func (s *Store) SetLimits(name string, limits tenant.Limits, policies tenant.Policies) {
-	terms := terms{limits: limits, policies: policies}
+// SetLimits says which limits and policies hold for a tenant from now on, as of which revision in the store. The tenant's streams are
+// brought to them in the background, and topics that get another place by them are moved: that is decided by the highest revision
+// that any bridge was told. A tenant of which nothing was said has the default quotas and no rules of its own.
+func (s *Store) SetLimits(name string, revision uint64, limits tenant.Limits, policies tenant.Policies) {
+	terms := terms{limits: limits, policies: policies, revision: revision}
 	s.mu.Lock()
 	s.terms[name] = terms
 	o := s.logs[name]
@@ -64,7 +66,7 @@ func (l *Log) Limits() tenant.Limits { return l.currentTerms().limits }
 
 // policyOf is the policy that holds for a topic now.
 func (l *Log) policyOf(topic string) tenant.Policy {
-	policies := l.currentTerms().policies
+	policies := l.rules.policies(l.currentTerms())
 	if _, p := policies.Match(topic); p != nil {
 		return *p
 	}
@@ -75,13 +77,23 @@ func (l *Log) setTerms(terms terms) {
 	l.takeTerms(terms)
 	l.register.reroute()
 	l.limitsChanged()
+	signal(l.rules.execute)
 }
 
 func (l *Log) takeTerms(terms terms) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.terms = terms
-	l.reroute(terms.policies)
+	l.reroute(l.rules.inForce(terms))
+}
+
+// followRules puts the rules of the register in force for publishers.
+func (l *Log) followRules() {
+	l.mu.Lock()
+	l.reroute(l.rules.inForce(l.terms))
+	l.mu.Unlock()
+	l.register.reroute()
+	l.limitsChanged()
 }
 
 func (l *Log) limitsChanged() {
@@ -158,7 +170,7 @@ func (l *Log) limitTopic(ctx context.Context, t *Topic) error {
 	if policy.Stream != tenant.StreamDedicated {
 		return nil
 	}
-	if e, _, _ := t.look(); !e.Live || e.Value.State != live || e.Value.hasPolicy(policy) {
+	if e, _, _ := t.look(); !e.Live || !e.Value.open() || e.Value.hasPolicy(policy) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, mendTimeout)
@@ -170,7 +182,7 @@ func (l *Log) limitTopic(ctx context.Context, t *Topic) error {
 		return ctx.Err()
 	}
 	e, _, _ := t.look()
-	if !e.Live || e.Value.State != live || e.Value.hasPolicy(policy) {
+	if !e.Live || !e.Value.open() || e.Value.hasPolicy(policy) {
 		return nil
 	}
 	stream, err := l.link.js.Stream(ctx, message.StreamName(l.tenant, t.name, e.Value.Generation))

@@ -17,11 +17,29 @@ import (
 	"github.com/weirmq/weir/tenant"
 )
 
-// setQuotas puts quotas, and rules, in force for the tenant of the tests.
+// setQuotas puts quotas, and rules, in force for the tenant of the tests, and returns when what they move has moved.
 func setQuotas(s *Store, change func(*tenant.Quotas), rules ...tenant.Rule) {
 	var q tenant.Quotas
 	change(&q)
-	s.SetLimits("acme", q.Resolve(), tenant.Rules(rules).Resolve(q))
+	s.SetLimits("acme", uint64(time.Now().UnixNano()), q.Resolve(), tenant.Rules(rules).Resolve(q))
+	for _, l := range s.open() {
+		awaitRules(l)
+	}
+}
+
+// awaitRules returns when the rules that a log has been told of place topics.
+func awaitRules(l *Log) {
+	for {
+		r := l.currentRouting()
+		if placesAlike(r.policies, l.currentTerms().policies) {
+			return
+		}
+		select {
+		case <-r.replaced:
+		case <-time.After(patience):
+			panic("the rules do not come into force")
+		}
+	}
 }
 
 func TestDedicatedStreamIsAsDesigned(t *testing.T) {

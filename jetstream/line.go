@@ -7,6 +7,7 @@ import (
 
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/tenant"
 )
 
 // Route is what the messages of a topic are published through.
@@ -34,14 +35,19 @@ type line struct {
 
 	mu      sync.Mutex
 	queue   queue
-	mend    *mend // while the stream is being made
+	mend    *mend // while the stream is being made, or topics of it are being moved
 	suspect bool  // somebody found no stream where there should be one
+	moving  bool  // what comes is held until the rules are settled
+	sorting bool  // topics have moved away: what comes for them goes where they are
 }
 
 // target is the stream of a line.
 type target interface {
-	// ensure returns once the stream exists, as far as anybody can tell, and asks the line's doubted whether that is to be looked at. Its
-	// errors are *reason.Error.
+	// place is where the line's topics are.
+	place() tenant.Place
+	// ensure returns once the stream exists, as far as anybody can tell, and asks the line's doubted whether that is to be looked at. It
+	// waits for the end of a move that may take topics away, and returns errMoved where the place has none any more. Its errors are
+	// *reason.Error.
 	ensure(ctx context.Context) error
 	// explain says what a refusal means for a topic.
 	explain(topic string, r publisher.Result) publisher.Result
@@ -54,10 +60,18 @@ func (l *line) Wait(ctx context.Context) error { return l.shard.publisher.Wait(c
 
 // publish sends a message, or holds it while the stream is being made. The caller holds mu, which is given back.
 func (l *line) publish(subject string, m *message.Message, done publisher.Done, token uint64) {
+	if l.sorting && l.mend == nil && !l.moving {
+		// Whoever calls has not heard yet. What was held has gone the same way before.
+		if place := l.log.rules.now.Load().Value.placing().Place(m.Topic); place != l.target.place() {
+			defer l.mu.Unlock()
+			l.log.routeAt(place, m.Topic).Publish(m, done, token)
+			return
+		}
+	}
 	p := newPending()
 	l.queue.orders++
 	p.line, p.subject, p.message, p.done, p.token, p.order = l, subject, m, done, token, l.queue.orders
-	if l.mend != nil {
+	if l.mend != nil || l.moving && l.startMend() != nil {
 		l.queue.held = append(l.queue.held, p)
 		l.mu.Unlock()
 		return

@@ -85,7 +85,18 @@ func (l *Log) onEnsure(m *nats.Msg) {
 
 // provide returns once there is what takes the messages of a topic, although somebody may have found that there is not.
 func (l *Log) provide(ctx context.Context, topic string) error {
-	r := l.currentRouting()
+	for {
+		r := l.currentRouting()
+		if err := l.provideBy(ctx, r, topic); !errors.Is(err, errMoved) {
+			return err
+		}
+		if err := r.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *Log) provideBy(ctx context.Context, r *routing, topic string) error {
 	switch place := r.policies.Place(topic); place.Stream {
 	case tenant.StreamShared:
 		if s := r.sharedRule(place.Name); s != nil {

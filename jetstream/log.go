@@ -26,6 +26,7 @@ type Log struct {
 	register  *register
 	sessions  *sessions
 	filters   *filters
+	rules     *rules
 	adoption  *adoption
 	creations chan struct{} // slots
 	relimit   chan struct{} // wakes the goroutine that brings streams to the limits; never closed
@@ -66,7 +67,7 @@ func (s *Store) newLog(ctx context.Context, name string) (_ *Log, err error) {
 		transientReaders: make(map[*transientReader]struct{}),
 		adoption:         newAdoption(),
 	}
-	l.filters = newFilters(l)
+	l.filters, l.rules = newFilters(l), newRules(l)
 	if !s.config.Shared {
 		if l.link, err = s.dial(name, s.config.Shards); err != nil {
 			return nil, err
@@ -105,10 +106,16 @@ func (l *Log) start(ctx context.Context) error {
 	if err := l.sessions.copy.WaitSynced(ctx); err != nil {
 		return err
 	}
+	if err := l.rules.start(ctx); err != nil {
+		return err
+	}
 	if err := l.listen(); err != nil {
 		return err
 	}
-	for _, f := range []func(){l.clean, l.keepLimits, l.sessions.reconcile, l.tell, l.keepFilters, l.tellCreated, l.discardConsumers} {
+	for _, f := range []func(){
+		l.clean, l.keepLimits, l.sessions.reconcile, l.tell, l.keepFilters, l.tellCreated, l.discardConsumers,
+		l.rules.keepUp, l.rules.keepMoving, l.rules.keepDraining,
+	} {
 		if !l.store.spawn(f) {
 			return errStopping
 		}
@@ -149,7 +156,7 @@ func (l *Log) close(ctx context.Context) error {
 		errs = append(errs, r.Close(ctx))
 	}
 	l.sessions.releaseAll(ctx)
-	errs = append(errs, l.leaveAll(ctx), l.stop(ctx))
+	errs = append(errs, l.leaveAll(ctx), l.rules.endOf(ctx, l.store.config.Bridge), l.stop(ctx))
 	return errors.Join(errs...)
 }
 

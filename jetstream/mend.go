@@ -53,26 +53,43 @@ func (l *line) runMend(m *mend) {
 		// Nothing may be on its way that could be stored out of order.
 		l.drain(ctx)
 		err := l.target.ensure(ctx)
+		gone := errors.Is(err, errMoved)
 		l.mu.Lock()
 		overtaken, batch := l.queue.take()
-		if err != nil || len(batch) == 0 && len(overtaken) == 0 {
-			l.mend = nil
-			m.err = err
-			close(m.done)
-			l.target.rest()
+		if err != nil && !gone || len(batch) == 0 && len(overtaken) == 0 {
+			l.end(m, err)
 			l.mu.Unlock()
 			answerAll(overtaken, errOvertaken)
 			answerAll(batch, err)
 			return
 		}
+		batch, moved := l.split(batch)
+		l.resend(moved) // with mu held, so that nothing comes in between
+		if gone {
+			l.end(m, err)
+		}
 		l.queue.inflight += len(batch)
 		l.mu.Unlock()
 		answerAll(overtaken, errOvertaken)
+		if gone {
+			return
+		}
 		l.log.store.metrics.repeated.Add(float64(len(batch)))
 		for _, p := range batch {
 			l.shard.publisher.Publish(p.subject, p.message, p, 0)
 		}
 	}
+}
+
+// end ends a mend. The caller holds mu.
+func (l *line) end(m *mend, err error) {
+	l.mend = nil
+	if l.moving && (err == nil || errors.Is(err, errMoved)) {
+		l.moving, l.sorting = false, true
+	}
+	m.err = err
+	close(m.done)
+	l.target.rest()
 }
 
 // drain waits until no publish of the line is on its way, or those that are must be lost.

@@ -35,6 +35,11 @@ func (n names) filterSubject(bridge, filter string) string {
 	return n.subject("register.filter." + bridge + "." + message.Hash(filter))
 }
 
+// rulesSubject is that of the rules that place topics, phaseSubject of how far a bridge has followed them.
+func (n names) rulesSubject() string { return n.subject("register.rules") }
+
+func (n names) phaseSubject(bridge string) string { return n.subject("register.phase." + bridge) }
+
 func (n names) presenceSubject(topic string) string {
 	return n.subject("topics." + message.Hash(topic))
 }

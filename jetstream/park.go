@@ -49,16 +49,19 @@ func (l *Log) seal(ctx context.Context, name string, last uint64) (bool, error) 
 	return err == nil, err
 }
 
-// reopen gives a stream that may be parked the topic's subject again.
-func (l *Log) reopen(ctx context.Context, topic string, generation uint64) error {
-	stream, err := l.link.js.Stream(ctx, message.StreamName(l.tenant, topic, generation))
+// reopen gives a stream that may be parked the topic's subject again, unless the topic has moved.
+func (l *Log) reopen(ctx context.Context, rec topicRecord) error {
+	if rec.Moved {
+		return nil
+	}
+	stream, err := l.link.js.Stream(ctx, message.StreamName(l.tenant, rec.Topic, rec.Generation))
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return l.reopenStream(ctx, topic, generation, stream)
+	return l.reopenStream(ctx, rec.Topic, rec.Generation, stream)
 }
 
 func (l *Log) reopenStream(ctx context.Context, topic string, generation uint64, stream natsjs.Stream) error {

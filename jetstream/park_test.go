@@ -175,7 +175,7 @@ func TestSeal(t *testing.T) {
 			if _, err := l.link.js.Publish(ctxOf(t), "mqtt.acme.t.x", nil); err == nil {
 				t.Error("the stream takes messages")
 			}
-			if err := l.reopen(ctxOf(t), "t/x", generation(l.register.topic("t/x").entry)); err != nil {
+			if err := l.reopen(ctxOf(t), l.register.topic("t/x").entry.Value); err != nil {
 				t.Fatal(err)
 			}
 		})

@@ -52,6 +52,10 @@ type topicRecord struct {
 	Keep     tenant.Keep     `json:"keep,omitempty"`      // absent: until_consumed
 	// Attached are the bridges for whose filters the creator of the stream has made consumers; from live on.
 	Attached []string `json:"attached,omitempty"`
+	// Moved says that new messages of the topic do not go to the stream any more: it is parked. Last is the sequence up to which it had
+	// them.
+	Moved bool   `json:"moved,omitempty"`
+	Last  uint64 `json:"last,omitempty"`
 	// Why a creation failed, in gone.
 	Code    reason.Reason `json:"code,omitempty"`
 	Message string        `json:"message,omitempty"`
@@ -68,6 +72,9 @@ func (r topicRecord) withPolicy(p tenant.Policy) topicRecord {
 	}
 	return r
 }
+
+// open reports whether the stream takes messages.
+func (r topicRecord) open() bool { return r.State == live && !r.Moved }
 
 func (r topicRecord) with(s state) topicRecord {
 	r.State = s
@@ -90,10 +97,13 @@ func (r topicRecord) hasPolicy(p tenant.Policy) bool {
 
 type topicEntry = follow.Entry[topicRecord]
 
-// registerRecord is one entry of the register: of a topic, of a filter, or of a kind that this release does not know.
+// registerRecord is one entry of the register: of a topic, of a filter, of the rules, of a bridge's place in a change of them, or of a kind
+// that this release does not know.
 type registerRecord struct {
 	topic  topicRecord
-	filter *filterRecord // nil: it is not one
+	filter *filterRecord // nil: it is not one, as the following
+	rules  *rulesRecord
+	phase  *phaseRecord
 }
 
 type registerEntry = follow.Entry[registerRecord]
@@ -168,6 +178,16 @@ func (r *register) decode(subject string, _ nats.Header, data []byte) (rec regis
 		if err = json.Unmarshal(data, f); err == nil && filter.Check(f.Filter) == nil && n.filterSubject(f.Bridge, f.Filter) == subject {
 			return registerRecord{filter: f}, !f.Ended
 		}
+	case strings.HasPrefix(subject, n.subject("register.phase.")):
+		p := new(phaseRecord)
+		if err = json.Unmarshal(data, p); err == nil && n.phaseSubject(p.Bridge) == subject {
+			return registerRecord{phase: p}, !p.Ended
+		}
+	case subject == n.rulesSubject():
+		p := new(rulesRecord)
+		if err = json.Unmarshal(data, p); err == nil && len(p.Policies) > 0 {
+			return registerRecord{rules: p}, true
+		}
 	default:
 		return registerRecord{}, false
 	}
@@ -177,8 +197,15 @@ func (r *register) decode(subject string, _ nats.Header, data []byte) (rec regis
 
 // change brings the filters, or the totals and the topic, up to date. It runs on the copy's goroutine.
 func (r *register) change(_ string, before, after registerEntry) {
-	if before.Value.filter != nil || after.Value.filter != nil {
+	switch {
+	case before.Value.filter != nil || after.Value.filter != nil:
 		r.log.filters.change(before, after)
+		return
+	case before.Value.phase != nil || after.Value.phase != nil:
+		r.log.rules.changePhase(before, after)
+		return
+	case after.Value.rules != nil:
+		r.log.rules.change(after)
 		return
 	}
 	r.changeTopic(topicOf(before), topicOf(after))
@@ -228,7 +255,7 @@ func (r *register) topic(name string) *Topic {
 	t := newTopic(r.log, name)
 	// What is written after this reaches the object by change, which comes after the copy has it.
 	t.entry, t.seen, t.totals = topicOf(r.copy.Get(r.log.names.topicSubject(name))), time.Now(), r.totals
-	t.exists.Store(t.entry.Live && t.entry.Value.State == live)
+	t.exists.Store(t.entry.Live && t.entry.Value.open())
 	r.topics[name] = t
 	return t
 }

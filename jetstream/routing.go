@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 
 	"github.com/weirmq/weir/tenant"
 )
@@ -12,11 +13,12 @@ type routing struct {
 	shared   []*shared // by the index of its policy; nil for the others
 	// dedicated: all topics are.
 	dedicated bool
+	replaced  chan struct{} // closed when there is another routing
 }
 
 // reroute replaces the routing. The rules that stay shared keep their object, with what is on its way. The caller holds mu.
 func (l *Log) reroute(policies tenant.Policies) {
-	r := &routing{policies: policies, shared: make([]*shared, len(policies)), dedicated: true}
+	r := &routing{policies: policies, shared: make([]*shared, len(policies)), dedicated: true, replaced: make(chan struct{})}
 	stays := make(map[string]bool)
 	for i := range policies {
 		p := &policies[i]
@@ -41,7 +43,9 @@ func (l *Log) reroute(policies tenant.Policies) {
 			}
 		}
 	}
-	l.routing.Store(r)
+	if before := l.routing.Swap(r); before != nil {
+		close(before.replaced)
+	}
 }
 
 func (l *Log) currentRouting() *routing { return l.routing.Load() }
@@ -92,7 +96,30 @@ func (l *Log) Lookup(name []byte) (Route, string) {
 // Topic returns what the messages of a topic are published through, and makes its stream where there is to be one and is none. It waits for JetStream. Errors
 // are *reason.Error: topic_quota, storage_full, nats_unavailable.
 func (l *Log) Topic(ctx context.Context, name string) (Route, error) {
-	r := l.currentRouting()
+	for {
+		r := l.currentRouting()
+		route, err := l.route(ctx, r, name)
+		if !errors.Is(err, errMoved) {
+			return route, err
+		}
+		if err := r.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// wait returns when there is another routing.
+func (r *routing) wait(ctx context.Context) error {
+	select {
+	case <-r.replaced:
+		return nil
+	case <-ctx.Done():
+		return refusal(ctx.Err(), 0)
+	}
+}
+
+// route is Topic by one routing. The error is errMoved where there is about to be another one.
+func (l *Log) route(ctx context.Context, r *routing, name string) (Route, error) {
 	i, p := r.policies.Match(name)
 	switch {
 	case p == nil:

@@ -64,23 +64,18 @@ func newShared(l *Log, name string) *shared {
 	return s
 }
 
-// filter is the rule's topic filter; empty where there is no such rule any more.
-func (s *shared) filter() string {
-	if p := s.policy.Load(); p != nil {
-		return p.Filter
-	}
-	return ""
-}
-
 // route is what the messages of one of the rule's topics are published through.
 func (s *shared) route(topic string) *sharedLine {
 	return s.lines[s.log.link.shardIndex(s.log.tenant, topic)]
 }
 
-// idle reports whether nothing is on its way to the stream.
+// idle reports whether nothing is on its way to the stream, and nobody is about to change that. It waits for nobody: a line takes the log's mu after
+// its own.
 func (s *shared) idle() bool {
 	for _, of := range s.lines {
-		of.mu.Lock()
+		if !of.mu.TryLock() {
+			return false
+		}
 		idle := of.mend == nil && of.queue.empty()
 		of.mu.Unlock()
 		if !idle {
@@ -97,7 +92,16 @@ func (s *sharedLine) Publish(m *message.Message, done publisher.Done, token uint
 	s.publish(subject, m, done, token)
 }
 
-func (s *sharedLine) ensure(ctx context.Context) error { return s.rule.ensure(ctx, s.doubted) }
+func (s *sharedLine) place() tenant.Place {
+	return tenant.Place{Stream: tenant.StreamShared, Name: s.rule.name}
+}
+
+func (s *sharedLine) ensure(ctx context.Context) error {
+	if err := s.log.rules.hasShared(ctx, s.rule.name); err != nil {
+		return refusal(err, 0)
+	}
+	return s.rule.ensure(ctx, s.doubted)
+}
 
 func (s *sharedLine) rest() {}
 
@@ -176,6 +180,9 @@ func (s *shared) refusal(err error, p tenant.Policy) error {
 // open returns the stream once it is there and takes messages. The caller holds work.
 func (s *shared) open(ctx context.Context, p tenant.Policy) (natsjs.Stream, error) {
 	for since := time.Now(); ; {
+		if !s.log.rules.keeps(p) {
+			return nil, refusal(errMoved, 0) // who moves the topics opens it
+		}
 		stream, err := s.log.link.js.Stream(ctx, s.stream)
 		if errors.Is(err, natsjs.ErrStreamNotFound) {
 			if s.exists.Swap(false) {

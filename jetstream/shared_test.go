@@ -190,8 +190,9 @@ func TestStorageOfSharedRules(t *testing.T) {
 
 // The server's own limit is told as such.
 func TestSharedRuleLargerThanTheServer(t *testing.T) {
-	l := openLog(t, newStore(t, newServer(t, nil), nil))
-	setQuotas(l.store, func(*tenant.Quotas) {}, sharedRule(func(r *tenant.Rule) { r.BacklogBytes = 1 << 40 }))
+	s := newStore(t, newServer(t, nil), nil)
+	setQuotas(s, func(*tenant.Quotas) {}, sharedRule(func(r *tenant.Rule) { r.BacklogBytes = 1 << 40 }))
+	l := openLog(t, s)
 	_, err := l.Topic(ctxOf(t), "t/x")
 	wantReason(t, err, reason.StorageFull)
 	for _, text := range []string{"max_file", "backlog_bytes", "1099511627776"} {

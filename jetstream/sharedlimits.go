@@ -47,6 +47,9 @@ func (s *shared) apply(ctx context.Context) (waiting bool, err error) {
 	if err == nil {
 		waiting, err = s.update(ctx, stream, *p)
 	}
+	if errors.Is(err, errMoved) {
+		return false, nil // whoever moves the topics brings it to the rule, and this comes again when they have moved
+	}
 	return waiting, s.refusal(err, *p)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/reason"
+	"github.com/weirmq/weir/tenant"
 )
 
 // Topic is a dedicated topic whose stream exists, as far as this bridge knows.
@@ -73,7 +74,7 @@ func (t *Topic) apply(e topicEntry, totals totals) {
 		t.idle = idleness{}
 	}
 	t.entry, t.seen, t.totals = e, time.Now(), totals
-	t.exists.Store(e.Live && e.Value.State == live)
+	t.exists.Store(e.Live && e.Value.open())
 	close(t.changed)
 	t.changed = make(chan struct{})
 	t.announce()
@@ -115,6 +116,11 @@ func (t *Topic) stream() string {
 func (t *Topic) Publish(m *message.Message, done publisher.Done, token uint64) {
 	t = t.current()
 	t.touch()
+	if !t.exists.Load() {
+		// It was looked up before, or has come from another place. Where somebody listens on the subject, nobody would say that there is no
+		// stream.
+		t.startMend()
+	}
 	t.publish(t.subject, m, done, token)
 }
 
@@ -143,8 +149,13 @@ func (t *Topic) ready(ctx context.Context, missing bool) error {
 	return t.makeSure(ctx, missing)
 }
 
+func (t *Topic) place() tenant.Place { return tenant.Dedicated(t.name) }
+
 // ensure makes the topic's stream.
 func (t *Topic) ensure(ctx context.Context) error {
+	if err := t.log.rules.dedicated(ctx, t.name); err != nil {
+		return refusal(err, 0)
+	}
 	select {
 	case t.work <- struct{}{}:
 		defer func() { <-t.work }()

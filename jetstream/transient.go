@@ -2,9 +2,13 @@ package jetstream
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/reason"
+	"github.com/weirmq/weir/tenant"
 )
 
 // transient is what the messages of transient topics are published through, of one tenant and over one shard. Nothing is stored, so
@@ -13,6 +17,13 @@ type transient struct {
 	// immutable
 	log   *Log
 	shard *shard
+
+	mu      sync.Mutex
+	moving  bool       // what comes is held until the rules are settled
+	sorting bool       // topics have moved away: what comes for them goes where they are
+	held    []*pending // bounded by the windows of the callers
+	since   time.Time  // when it was last said that they are about to move
+	watched bool       // a goroutine answers what is held for too long
 }
 
 var _ Route = (*transient)(nil)
@@ -27,7 +38,86 @@ func newTransients(l *Log) []*transient {
 
 // Publish hands m to whoever listens to its topic, and answers Stored to done when NATS has it; for the rest as Route says.
 func (t *transient) Publish(m *message.Message, done publisher.Done, token uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock() // so that what was held is sent before
+	if t.moving {
+		p := newPending()
+		p.message, p.done, p.token = m, done, token
+		t.held = append(t.held, p)
+		return
+	}
+	if t.sorting {
+		t.sort(m, done, token)
+		return
+	}
 	t.shard.publisher.PublishCore(t.log.tenant, m, done, token)
+}
+
+// sort publishes a message where its topic is. The caller holds mu.
+func (t *transient) sort(m *message.Message, done publisher.Done, token uint64) {
+	if place := t.log.rules.now.Load().Value.placing().Place(m.Topic); place.Stream != tenant.StreamTransient {
+		t.log.routeAt(place, m.Topic).Publish(m, done, token)
+		return
+	}
+	t.shard.publisher.PublishCore(t.log.tenant, m, done, token)
+}
+
+// hold lets everything wait that is published from now on, as its topic may be about to move, and returns when NATS has what was published
+// before.
+func (t *transient) hold(ctx context.Context) {
+	t.mu.Lock()
+	t.moving, t.since = true, time.Now()
+	begin := !t.watched
+	t.watched = true
+	t.mu.Unlock()
+	if begin {
+		t.log.store.spawn(t.giveUp)
+	}
+	if epoch, up := t.shard.conn.State(); up {
+		_ = t.shard.conn.Flush(ctx, epoch) // where it fails, what was published has an unknown outcome
+	}
+}
+
+// giveUp answers what is held for too long, until nothing is held any more.
+func (t *transient) giveUp() {
+	for left := mendTimeout; ; {
+		select {
+		case <-time.After(left):
+		case <-t.log.store.ctx.Done():
+		}
+		t.mu.Lock()
+		ended := t.log.store.ctx.Err() != nil
+		left = mendTimeout - time.Since(t.since)
+		var held []*pending
+		if ended || t.moving && left <= 0 {
+			held, t.held, left = t.held, nil, mendTimeout
+		}
+		over := ended || !t.moving
+		if over {
+			t.watched = false
+		}
+		t.mu.Unlock()
+		answerAll(held, reason.New(reason.PublishUnknown, "the topic rules are being changed"))
+		if over {
+			return
+		}
+	}
+}
+
+// release sends what was held where its topics are now.
+func (t *transient) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.moving {
+		return
+	}
+	for _, p := range t.held {
+		m, done, token := p.message, p.done, p.token
+		*p = pending{}
+		pendings.Put(p)
+		t.sort(m, done, token)
+	}
+	t.held, t.moving, t.sorting = nil, false, true
 }
 
 // Wait returns once the shard has room for one more publish.

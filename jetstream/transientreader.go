@@ -31,9 +31,11 @@ type transientReader struct {
 	sink     reader.Sink
 	chooser  reader.Chooser // the sink, if it is one
 	wake     chan struct{}  // holds one token; never closed
-	stop     chan struct{}  // closed by Close
-	gone     chan struct{}  // closed by run when it ends
-	once     sync.Once      // guards stop
+	// caughtUp takes whoever waits until everything that has come is with the sink; never closed.
+	caughtUp chan chan struct{}
+	stop     chan struct{} // closed by Close
+	gone     chan struct{} // closed by run when it ends
+	once     sync.Once     // guards stop
 
 	// paused: what comes is dropped.
 	paused atomic.Bool
@@ -58,6 +60,7 @@ func (l *Log) attachTransient(ctx context.Context, place tenant.Place, sink read
 		subjects: message.FilterSubjects(l.tenant, place.Name),
 		conn:     l.link.shardOf(l.tenant, place.Name).conn,
 		wake:     make(chan struct{}, 1),
+		caughtUp: make(chan chan struct{}),
 		stop:     make(chan struct{}),
 		gone:     make(chan struct{}),
 	}
@@ -120,6 +123,9 @@ func (r *transientReader) run() {
 			_ = r.subscribe() // where it fails, the connection is lost once more: another token comes
 		case <-r.wake:
 			r.deliver()
+		case done := <-r.caughtUp:
+			r.deliver()
+			close(done)
 		case <-r.stop:
 			r.unsubscribe()
 			r.log.mu.Lock()
@@ -127,6 +133,20 @@ func (r *transientReader) run() {
 			r.log.mu.Unlock()
 			return
 		}
+	}
+}
+
+// flush returns when everything that the server has sent is with the sink.
+func (r *transientReader) flush(ctx context.Context) {
+	if epoch, up := r.conn.State(); !up || r.conn.Flush(ctx, epoch) != nil {
+		return
+	}
+	done := make(chan struct{})
+	select {
+	case r.caughtUp <- done:
+		<-done
+	case <-r.gone:
+	case <-ctx.Done():
 	}
 }
 
@@ -161,6 +181,9 @@ func (r *transientReader) unsubscribe() {
 
 // receive is the callback of the subscriptions.
 func (r *transientReader) receive(m *wire.Msg) {
+	if len(m.Reply) > 0 {
+		return // stored, or else its publisher is told so by silence
+	}
 	if r.paused.Load() {
 		r.drop()
 		return
@@ -186,7 +209,7 @@ func (r *transientReader) deliver() {
 	r.arrived, r.batch = r.batch, r.arrived
 	r.mu.Unlock()
 	defer r.batch.reset()
-	sorter := sorter{log: r.log, place: r.place, policies: r.log.currentRouting().policies}
+	sorter := sorter{log: r.log, place: r.place, rules: r.log.rules.transient()}
 	now := time.Now()
 	r.batch.each(func(m *wire.Msg, behind int) bool {
 		select {
@@ -233,12 +256,22 @@ func (r *transientReader) badSubject(subject []byte, err error) {
 // sorter tells which messages belong to a transient rule. A core subscription to the rule's subjects gets those of an earlier rule's topics as well,
 // which are stored: they are delivered from there.
 type sorter struct {
-	log      *Log
-	place    tenant.Place
-	policies tenant.Policies
+	log   *Log
+	place tenant.Place
+	rules []tenant.Policies // see transientPlace
 
 	subject, name string // of the last message: as a rule the next one has the same
 	err           error
+}
+
+// transientPlace is where a topic is by the first of the lists by which it is transient.
+func transientPlace(lists []tenant.Policies, topic string) tenant.Place {
+	for _, policies := range lists {
+		if place := policies.Place(topic); place.Stream == tenant.StreamTransient {
+			return place
+		}
+	}
+	return tenant.Place{}
 }
 
 // topic returns the topic name that has the subject; empty: one of another rule.
@@ -250,7 +283,7 @@ func (s *sorter) topic(subject []byte) (string, error) {
 	var ok bool
 	if s.name, ok = message.Topic(s.log.tenant, s.subject); !ok {
 		s.name, s.err = "", errBadSubject
-	} else if s.policies.Place(s.name) != s.place {
+	} else if s.place != transientPlace(s.rules, s.name) {
 		s.name = ""
 	}
 	return s.name, s.err

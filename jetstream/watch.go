@@ -51,7 +51,7 @@ func (l *Log) matching(ctx context.Context, filter string) (topics []string, err
 		if err != nil {
 			return nil, err
 		}
-		if there {
+		if e, _, _ := t.look(); there && !e.Value.Moved {
 			topics = append(topics, t.name)
 		}
 	}
@@ -215,7 +215,7 @@ func (l *Log) restoreFilters(ctx context.Context) error {
 		if l.filters.wants(t.name) {
 			if there, err := l.there(ctx, t); err != nil {
 				return err
-			} else if there {
+			} else if e, _, _ := t.look(); there && !e.Value.Moved {
 				l.adoption.tell(t)
 			}
 		}

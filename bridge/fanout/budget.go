@@ -154,6 +154,7 @@ func (s *source) shrink() {
 			s.cutQueues(high)
 		}
 		after := r.cut(high)
+		s.passed = min(s.passed, after)
 		s.reader.Discard(after)
 		s.feed.hub.metrics.discard()
 		s.starve()

@@ -38,7 +38,7 @@ func (f *feed) open(ctx context.Context, sub *Subscription, from uint64, filters
 	own = &source{feed: f, owner: sub, filters: filters}
 	ctx, cancel := context.WithTimeout(ctx, attachTimeout)
 	defer cancel()
-	r, err := f.log.Attach(ctx, f.place, f.hub.nextName(), from, filters, own.sink())
+	r, err := f.log.Attach(ctx, f.stream(), f.hub.nextName(), from, filters, own.sink())
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,8 @@ type Log interface {
 	Unwatch(filter string)
 	// OnCreated sets who is told of created topics. It is called before the first Watch.
 	OnCreated(f func(topic string))
+	// OnMove sets who is told when the rules move topics to other places. It is called before the first Attach.
+	OnMove(m reader.Mover)
 	// Release gives back a topic told by OnCreated that nobody wants any more. It does not block.
 	Release(topic string)
 }
@@ -87,6 +89,7 @@ type Hub struct {
 	opening map[*feed]struct{} // of the shared ones, those whose reader is not open yet
 	feeds   map[*feed]struct{} // the shared ones and those of the error topic
 	watched map[Log]*watched   // the filters with wildcards that may match dedicated topics
+	tenants map[Log]*audience
 }
 
 type key struct {
@@ -111,6 +114,7 @@ func New(cfg Config) *Hub {
 		opening: make(map[*feed]struct{}),
 		feeds:   make(map[*feed]struct{}),
 		watched: make(map[Log]*watched),
+		tenants: make(map[Log]*audience),
 	}
 	if h.budget == 0 {
 		h.budget = defaultBudget

@@ -46,9 +46,10 @@ type feed struct {
 	joining []*Subscription
 	// idle have found nothing in the shared source and want to be woken.
 	idle     []*Subscription
-	ending   bool // the last subscription has left; none joins any more
-	shedding bool // a goroutine is detaching those that are behind
-	calm     bool // since that began nobody was behind for a moment
+	retired  uint64 // the move by which the topic went elsewhere, since when it may have another feed; 0: none
+	ending   bool   // the last subscription has left; none joins any more
+	shedding bool   // a goroutine is detaching those that are behind
+	calm     bool   // since that began nobody was behind for a moment
 
 	asking, waiting *flight // requests for the last sequence: under way, and next
 

@@ -397,3 +397,9 @@ func (e *env) until(what string, condition func(natsjs.StreamInfo) bool) {
 }
 
 func empty(i natsjs.StreamInfo) bool { return i.State.Msgs == 0 }
+
+func (*session) Moved(*fanout.Subscription) {}
+
+func (*session) Ended(*fanout.Subscription) {}
+
+func (l *streamLog) OnMove(reader.Mover) {}

@@ -393,3 +393,7 @@ func (w *world) arrived(d *device) {
 		}
 	}
 }
+
+func (*device) Moved(*fanout.Subscription) {}
+
+func (*device) Ended(*fanout.Subscription) {}

@@ -59,7 +59,7 @@ func (s *Subscription) put(name string, after uint64, hold bool) {
 		m.index.Add(name, in)
 		m.changes++
 	}
-	s.tentative = false
+	s.tentative, s.draining = false, false
 	if !s.active && s.source.owner == nil {
 		s.enter(s.source.ring.next)
 	}

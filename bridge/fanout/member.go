@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/tenant"
@@ -14,6 +15,11 @@ type Session interface {
 	// there is a further one. It may come again for the same subscription, and for one that is not wanted any more, which it closes. It
 	// must not block.
 	Opened(s *Subscription)
+	// Moved tells that a subscription to a dedicated topic has only what is left in the topic's former stream. There may be another one to
+	// the same place from now on. It must not block.
+	Moved(s *Subscription)
+	// Ended tells that a subscription is closed because nothing comes for it any more and all of it is acknowledged. It must not block.
+	Ended(s *Subscription)
 }
 
 // Member is one session in the hub: its topic filters, and its subscriptions, one per place.
@@ -27,15 +33,24 @@ type Member struct {
 	filters map[string]*subscribed // by name; without those of error topics
 	left    bool
 
-	mu   sync.Mutex // taken last
-	subs map[*feed]*Subscription
+	barred atomic.Bool // there are barriers
+
+	mu       sync.Mutex // taken last
+	subs     map[*feed]*Subscription
+	barriers []*barrier // of moves, in their order; each goes when it is passed
 	// pending are the calls of Subscribe under way; failed tells that one of them has left something behind.
 	pending int
 	failed  bool
 }
 
 // Join makes a session a member. Leave ends it.
-func (h *Hub) Join(log Log, s Session) *Member { return &Member{hub: h, log: log, session: s} }
+func (h *Hub) Join(log Log, s Session) *Member {
+	m := &Member{hub: h, log: log, session: s}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tenantOf(log).enter(m)
+	return m
+}
 
 // Subscribe puts a topic filter into force. When it returns, the session has been handed a subscription to each place that there is with
 // topics which the filter matches, and every message stored from then on is seen by Next; of those stored before only what another filter
@@ -164,6 +179,7 @@ func (m *Member) SubscribeErrors(ctx context.Context, clientID, user string, hol
 func (m *Member) Leave() {
 	m.hub.mu.Lock()
 	m.left = true
+	m.hub.leave(m)
 	filters := m.filters
 	m.filters = nil
 	for _, w := range filters {

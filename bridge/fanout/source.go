@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,7 @@ type source struct {
 
 	// Guarded by feed.mu.
 	ring   ring
+	passed uint64           // stream sequence up to which the reader has delivered everything
 	aside  map[uint64]entry // of the ring, by index, see putAside
 	reader reader.Attached  // nil until it is open
 	opened reader.Attached  // of a source of a single subscription: what becomes the reader
@@ -60,6 +62,7 @@ func (s *source) Deliver(d reader.Delivery) bool {
 		return false
 	}
 	s.large = max(s.large-s.large/64, int64(d.Size))
+	s.passed = d.Sequence
 	if s.owner != nil {
 		wake := s.deliverOwn(d)
 		f.mu.Unlock()
@@ -97,6 +100,24 @@ func (s *source) deliverAll(d reader.Delivery) {
 	f.idle, f.waking = f.waking[:0], f.idle
 	for _, sub := range f.waking {
 		sub.resting = -1
+	}
+}
+
+// Passed notes how far the reader has come without a delivery.
+func (s *source) Passed(_ string, sequence uint64) {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.dropped || s.paused || s.starved {
+		return
+	}
+	s.passed = max(s.passed, sequence)
+	if s.owner != nil {
+		s.owner.passBounds()
+		return
+	}
+	for _, sub := range slices.Clone(f.subs) {
+		sub.passBounds()
 	}
 }
 

@@ -18,6 +18,7 @@ type subscribed struct {
 	// Guarded by hub.mu.
 	hold      bool
 	watching  bool // it is in the index of those that match dedicated topics
+	awaits    bool // its topic is about to become a dedicated one, and is made by whoever publishes first
 	announced bool // to the log
 	// settled: Subscribe has returned. Before that a topic that matches may be one that existed.
 	settled bool

@@ -29,6 +29,7 @@ type Subscription struct {
 	last    place   // of the newest that it has taken
 	after   uint64  // see joining
 	old     *source // the one of its own that it left, until what that holds is acknowledged
+	bounds  []bound // what it has to come to for barriers of its member
 	place   int32   // in feed.subs
 	resting int32   // place in feed.idle, -1: not there
 	hold    bool    // messages wait for Ack; set once
@@ -36,6 +37,10 @@ type Subscription struct {
 	joining bool    // it is in feed.joining, for its first message after sequence after
 	active  bool    // it reads the shared source, and counts among feed.holders if it holds
 	closed  bool
+	// draining: by the rules in force nothing comes for it after sequence until.
+	draining bool
+	ending   bool // a goroutine closes it, as it has drained
+	until    uint64
 	// tentative: nobody has returned from subscribing with it, so that it may yet skip what was stored before.
 	tentative bool
 	watched   bool // made for a filter with wildcards: the session has to be told
@@ -150,7 +155,12 @@ func (s *Subscription) Next() (d reader.Delivery, held, ok bool) {
 	i := s.head()
 	if i >= r.next || src.owner == nil && !s.active || src.owner != nil && !src.settled {
 		s.rest() // the session may have it from a filter before it is known where it begins
+		s.passBounds()
 		return d, false, false
+	}
+	if s.member.stops(s, r.at(i).d.Sequence) {
+		s.passBounds()
+		return reader.Delivery{}, false, false
 	}
 	d = r.at(i).d
 	s.last = place{d.Stream, d.Sequence}
@@ -163,6 +173,7 @@ func (s *Subscription) Next() (d reader.Delivery, held, ok bool) {
 	}
 	s.pass(i)
 	s.retire()
+	s.passBounds()
 	return d, s.hold, true
 }
 
@@ -186,6 +197,7 @@ func (s *Subscription) Ack(sequence uint64) {
 		f.shed() // it may be the first that is ahead of the others
 	}
 	s.retire()
+	s.finish()
 }
 
 // Close ends the subscription: what it held back is let go.
@@ -214,6 +226,7 @@ func (s *Subscription) close() {
 		s.excludeAll()
 	}
 	f.remove(s)
+	s.passBounds()
 }
 
 // enter makes the subscription read the shared source from an index on.

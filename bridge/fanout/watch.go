@@ -2,12 +2,14 @@ package fanout
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/weirmq/weir/filter/index"
+	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -34,8 +36,15 @@ func (w *subscribed) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !wild(w.filter) {
-		return m.attach(ctx, w.filter, hold)
+	if !wild(w.filter) && !w.waits() {
+		err := m.attach(ctx, w.filter, hold)
+		if !errors.Is(err, reader.ErrMoved) {
+			return err
+		}
+		w.await() // it is not made before the topics have moved
+		if _, err = m.hub.watch(w); err != nil {
+			return err
+		}
 	}
 	topics, err := m.log.Watch(ctx, w.filter)
 	if err != nil {
@@ -76,7 +85,7 @@ func (m *Member) attachAll(ctx context.Context, topics []string, hold bool) erro
 				topic := topics[0]
 				topics = topics[1:]
 				mu.Unlock()
-				if err := m.attach(ctx, topic, hold); err != nil {
+				if err := m.attach(ctx, topic, hold); err != nil && !errors.Is(err, reader.ErrMoved) {
 					cancel(err)
 				}
 			}
@@ -95,7 +104,7 @@ func (h *Hub) watch(w *subscribed) (hold bool, err error) {
 	if h.closed || m.filters[w.filter] != w {
 		return false, errClosed
 	}
-	if !wild(w.filter) || w.watching {
+	if !wild(w.filter) && !w.awaits || w.watching {
 		return w.hold, nil
 	}
 	all := h.watched[m.log]

@@ -230,3 +230,7 @@ func TestWatchFails(t *testing.T) {
 		t.Error("a session that has left watches")
 	}
 }
+
+func (*watcher) Moved(*fanout.Subscription) {}
+
+func (*watcher) Ended(*fanout.Subscription) {}

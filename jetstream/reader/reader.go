@@ -40,12 +40,22 @@ type Sink interface {
 	Lost(n uint64)
 }
 
+// Passer is what a sink may be as well: it is told how far its reader has come in the stream where there was nothing to deliver. It is
+// called as Deliver is.
+type Passer interface {
+	// Passed tells that everything up to the sequence was delivered, or is gone.
+	Passed(stream string, sequence uint64)
+}
+
 // Chooser is what a Sink may be as well, at a stream of many topics.
 type Chooser interface {
 	// Wants reports whether the sink wants messages of a topic. What it does not want is acknowledged, and neither decoded nor delivered. It
 	// is called on the goroutine of Deliver, before that, and must not block.
 	Wants(topic string) bool
 }
+
+// ErrMark is what Decode says of a message that is only there to mark a place in the stream: a sink that is a Passer is told of it.
+var ErrMark = errors.New("marks a place in the stream")
 
 // Start is the first message of a new consumer.
 type Start byte
@@ -86,7 +96,7 @@ type Config struct {
 	// Pace is shared by the readers of Conn. Nil: each starts over when it has to, however many others do.
 	Pace *Pace
 	// Decode turns what lies in the stream into a message that keeps nothing of m; Stored is filled in by the reader. One that it
-	// refuses is acknowledged, counted as bad_subject, logged and not delivered; nil without an error is acknowledged only.
+	// refuses is acknowledged, counted as bad_subject, logged and not delivered; nil without an error, or with ErrMark, is acknowledged only.
 	Decode func(m *wire.Msg) (*message.Message, error)
 	// Reattach names the stream that holds the topic now, and makes one where there is none. It is asked before
 	// and after a lost consumer is made again. Nil: the stream stays the one named above.

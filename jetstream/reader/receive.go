@@ -1,6 +1,7 @@
 package reader
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // Headers and status codes of what a consumer sends besides messages.
 const (
 	lastConsumerHeader = "Nats-Last-Consumer"
+	lastStreamHeader   = "Nats-Last-Stream"
 	statusHeartbeat    = "100"
 	statusNoResponders = "503"
 )
@@ -31,11 +33,15 @@ func (r *Reader) receive(m *wire.Msg) {
 		return
 	}
 	decoded, err := r.cfg.Decode(m)
-	if err != nil {
+	mark := errors.Is(err, ErrMark)
+	if err != nil && !mark {
 		r.badSubject(string(m.Subject), err)
 	}
 	if decoded == nil {
 		r.Ack(Delivery{Sequence: p.stream, Reply: string(m.Reply)})
+		if mark {
+			r.pass(p.stream)
+		}
 		return
 	}
 	decoded.Stored = p.stored
@@ -110,6 +116,30 @@ func (r *Reader) accept(m *wire.Msg, p place) bool {
 
 // control takes heartbeats and the answers to acknowledgements.
 func (r *Reader) control(m *wire.Msg) {
+	if passed := r.controlled(m); passed > 0 {
+		r.calls.Lock()
+		defer r.calls.Unlock()
+		r.pass(passed)
+	}
+}
+
+// pass tells the sink how far the reader has come where that is not by a delivery. The caller holds calls.
+func (r *Reader) pass(sequence uint64) {
+	passer, ok := r.sink.(Passer)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	stream, quiet := r.stream, !r.closed && !r.paused && !r.syncing
+	r.mu.Unlock()
+	if quiet {
+		passer.Passed(stream, sequence)
+	}
+}
+
+// controlled takes a heartbeat or an answer, and returns up to which stream sequence a consumer that is idle has delivered everything, 0 where
+// that is not told.
+func (r *Reader) controlled(m *wire.Msg) (passed uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch string(m.Status()) {
@@ -122,12 +152,16 @@ func (r *Reader) control(m *wire.Msg) {
 		if err == nil && told != r.last && !r.paused && !r.mending && r.cause == causeNone {
 			r.reset(causeHeartbeat)
 		}
+		if err == nil && told == r.last && !r.paused && !r.mending && !r.syncing {
+			passed, _ = strconv.ParseUint(string(m.Get(lastStreamHeader)), 10, 64) // 0 where it is no number
+		}
 	case statusNoResponders:
 		r.lost = true
 		r.reset(causeNoResponders)
 	default:
 		r.heard = time.Now() // an acknowledgement arrived
 	}
+	return passed
 }
 
 // reset drops everything from here on until the keeper has reset the consumer. The caller holds mu.

@@ -59,7 +59,7 @@ func (d *directory) enforce(all map[string]jetstream.StoredTenant) error {
 				continue
 			}
 		}
-		d.store.SetLimits(name, t.Quotas.Resolve(), t.Rules.Resolve(t.Quotas))
+		d.store.SetLimits(name, all[name].Revision, t.Quotas.Resolve(), t.Rules.Resolve(t.Quotas))
 	}
 	d.auth.SetTenants(next)
 	for _, name := range changed {
