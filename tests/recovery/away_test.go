@@ -12,6 +12,7 @@ import (
 // NATS is away for longer than the leases of the bridges last. Subscribers that stay connected get everything that is acknowledged, before
 // and afterwards, in order, and the first of it within 15 s of NATS's return.
 func TestNATSIsAway(t *testing.T) {
+	t.Parallel() // mostly it waits
 	p := weirtest.StartPair(t, weirtest.DemoRules(
 		`{filter: "one/#", stream: shared, name: one, backlog_messages: -1, backlog_bytes: 268435456}`))
 	publishers := load.Publishers(p.A.MQTT(), p.B.MQTT())

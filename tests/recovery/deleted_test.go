@@ -15,7 +15,7 @@ import (
 // An operator deletes the consumers of a topic, or its stream, while a subscriber is up to date and messages come: it gets messages
 // again within 15 s, and what it does not get is counted.
 func TestDeletedUnderLoad(t *testing.T) {
-	const times = 3
+	const times = 2
 	for name, remove := range map[string]func(*testing.T, natsjs.JetStream, string){"consumers": deleteConsumers, "stream": deleteStream} {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(t *testing.T, p weirtest.Pair, s subject) {
@@ -31,7 +31,7 @@ func TestDeletedUnderLoad(t *testing.T) {
 
 // Where the stream still has every message, because somebody else needs them, nothing is lost with the consumers.
 func TestConsumersDeletedAndNothingLost(t *testing.T) {
-	const times = 5
+	const times = 3
 	each(t, func(t *testing.T, p weirtest.Pair, s subject) {
 		weirtest.Durable(t, weirtest.Connect(t, p.NATS.URL()), "demo", s.topic, "holder-"+s.topic[2:])
 		w := newWork(t, p, s)

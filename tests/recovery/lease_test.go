@@ -12,6 +12,7 @@ import (
 // A bridge is suspended for longer than its lease. The other one cleans up after it, so that it holds nothing; when it goes on, its clients are told
 // to connect again, and are served as before.
 func TestBridgeIsSuspended(t *testing.T) {
+	t.Parallel() // mostly it waits
 	p := weirtest.StartPair(t, weirtest.DemoRules(`{filter: "s/#", stream: shared, name: s, backlog_messages: 10}`)+
 		"    quotas: {backlog_messages: 10}\n")
 	clients := map[string]*weirtest.Client{}

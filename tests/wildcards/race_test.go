@@ -22,21 +22,25 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // Topics are created on one bridge while their filters are subscribed to on another, ten thousand times. Whatever is published
 // after the SUBACK is delivered, and from the first message that is delivered none is missing. Old topics are removed meanwhile.
 func TestTopicsAreCreatedWhileTheirFiltersComeUp(t *testing.T) {
-	const lanes, rounds = 16, 625
-	nats := weirtest.StartNATS(t)
-	options := weirtest.Options{
-		Tenants:  weirtest.DemoTenants + "    quotas: {topics: 20000, backlog_bytes: -1}\n",
-		External: nats, Env: []string{"WEIR_TOPIC_IDLE=1s"},
-	}
-	a, b := weirtest.Start(t, options), weirtest.Start(t, options)
+	comeUp(t, weirtest.DemoTenants+"    quotas: {topics: 20000, backlog_bytes: -1}\n", 625)
+}
+
+// The same where all topics share a stream.
+func TestFiltersComeUpOverASharedStream(t *testing.T) {
+	comeUp(t, weirtest.DemoRules(`{filter: "race/#", stream: shared, name: race, backlog_bytes: 268435456}`), 100)
+}
+
+func comeUp(t *testing.T, tenants string, rounds int) {
+	const lanes = 16
+	p := weirtest.StartPair(t, tenants, "WEIR_TOPIC_IDLE=1s")
 	var early atomic.Int64
 	var wg sync.WaitGroup
 	versions := []codec.Version{codec.V5, codec.V311, codec.V31}
 	for lane := range lanes {
 		v := versions[lane%len(versions)]
 		r := race{
-			publisher:  weirtest.Login(t, a.MQTT(), v, fmt.Sprint("publisher-", lane), "demo/device", "demo").Conn,
-			subscriber: weirtest.Login(t, b.MQTT(), v, fmt.Sprint("subscriber-", lane), "demo/device", "demo").Conn,
+			publisher:  weirtest.Device(t, p.A, v, fmt.Sprint("publisher-", lane)).Conn,
+			subscriber: weirtest.Device(t, p.B, v, fmt.Sprint("subscriber-", lane)).Conn,
 			early:      &early,
 		}
 		wg.Go(func() {
