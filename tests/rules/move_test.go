@@ -89,29 +89,39 @@ func TestTopicsMoveUnderLoad(t *testing.T) {
 	for _, d := range devices {
 		d.Check(t, acknowledged)
 	}
-	weirtest.Until(t, "the former streams are gone", func() bool { return len(topicStreams(t, p.JS)) == 1 })
+	weirtest.Until(t, "nothing is left to deliver", func() bool { return stored(t, p.JS) == 0 })
 }
 
-// topicStreams are the streams of the demo tenant's topics.
-func topicStreams(t *testing.T, js natsjs.JetStream) (found []string) {
+// stored is how many messages all streams of the demo tenant's topics hold.
+func stored(t *testing.T, js natsjs.JetStream) (messages uint64) {
 	t.Helper()
-	names := js.StreamNames(weirtest.Context(t))
-	for name := range names.Name() {
-		if strings.HasPrefix(name, "MQTT_demo_t_") || strings.HasPrefix(name, "MQTT_demo_s_") {
-			found = append(found, name)
+	streams := js.ListStreams(weirtest.Context(t))
+	for info := range streams.Info() {
+		if name := info.Config.Name; strings.HasPrefix(name, dedicated.stream) || strings.HasPrefix(name, "MQTT_demo_s_") {
+			messages += info.State.Msgs
 		}
 	}
-	if err := names.Err(); err != nil {
+	if err := streams.Err(); err != nil {
 		t.Fatal(err)
 	}
-	return found
+	return messages
 }
 
 // What is stored when a topic moves is delivered before what comes later, however late that is, to whom it is for: a subscriber that does not
 // acknowledge, and a native service on the stream that it knows.
 func TestStoredMessagesOfTopicsThatMove(t *testing.T) {
+	for name, homes := range map[string][]home{
+		"there and back again": {dedicated, one, dedicated, one, dedicated},
+		"round trips":          {dedicated, one, other, dedicated, one, dedicated},
+		"shared only":          {one, other, one, other},
+	} {
+		t.Run(name, func(t *testing.T) { moveStored(t, homes) })
+	}
+}
+
+func moveStored(t *testing.T, homes []home) {
 	const count = 50
-	p := weirtest.StartPair(t, weirtest.DemoRules(dedicated.rule))
+	p := weirtest.StartPair(t, weirtest.DemoRules(homes[0].rule))
 	nc := weirtest.Connect(t, p.NATS.URL())
 	each(t, func(t *testing.T, v codec.Version, level string) {
 		topic := "m/" + level
@@ -125,7 +135,7 @@ func TestStoredMessagesOfTopicsThatMove(t *testing.T) {
 		}
 		services := map[int]natsjs.Consumer{} // by the first message that is for it
 		stored := 0
-		for i, to := range []home{dedicated, one, other, dedicated, one, dedicated} {
+		for i, to := range homes {
 			p.A.SetTenants(weirtest.DemoRules(to.rule))
 			publisher := weirtest.NewPublisher(t, []*weirtest.Weir{p.A, p.B}[i%2], v, topic)
 			weirtest.Until(t, "the topic has moved: "+to.rule, func() bool {
@@ -140,10 +150,18 @@ func TestStoredMessagesOfTopicsThatMove(t *testing.T) {
 			stored += count
 		}
 		for name, s := range subscribers {
-			for n := range stored {
-				if m := s.Message(); string(m.Payload) != number(n) {
-					t.Fatalf("subscriber to %s received %q instead of %d", name, m.Payload, n)
+			received, wrong := make(map[string]bool, stored), ""
+			for next := 0; !received[number(stored-1)]; next++ {
+				m := s.Message()
+				if received[string(m.Payload)] = true; wrong == "" && string(m.Payload) != number(next) {
+					wrong = string(m.Payload) + " instead of " + number(next)
 				}
+			}
+			if wrong != "" {
+				t.Errorf("subscriber to %s received %s", name, wrong)
+			}
+			if len(received) != stored {
+				t.Errorf("subscriber to %s has got the last one, and %d of %d messages", name, len(received), stored)
 			}
 			s.Send(&codec.Disconnect{})
 			s.ExpectClosed()
