@@ -1,4 +1,4 @@
-package rules
+package moves
 
 import (
 	"errors"
@@ -175,7 +175,7 @@ func moveStored(t *testing.T, homes []home) {
 // The bridge that moves topics is killed while it does. Another, or itself when it is back, completes the move, and who subscribes on the
 // bridge that lives misses nothing.
 func TestBridgeIsKilledWhileTopicsMove(t *testing.T) {
-	const kills = 5
+	const kills = 4
 	p := weirtest.StartPair(t, weirtest.DemoRules(dedicated.rule))
 	publishers := movingLoad(p)
 	devices := movingSubscribers(t, p.B, "b")
