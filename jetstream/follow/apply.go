@@ -6,18 +6,23 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// expireInterval is how often tombstones are looked through.
+// expireInterval is how often entries are looked through for those that have expired.
 const expireInterval = 5 * time.Second
 
 // apply puts one message into the copy.
-func (c *Copy[T]) apply(m *nats.Msg, sequence uint64) {
+func (c *Copy[T]) apply(m *nats.Msg, sequence uint64, stored time.Time) {
 	value, live := c.config.Decode(m.Subject, m.Header, m.Data)
-	after := Entry[T]{Value: value, Sequence: sequence, Live: live}
+	after := Entry[T]{Value: value, Sequence: sequence, Live: live, Stored: stored}
 	var expires time.Time
-	if ttl, err := time.ParseDuration(m.Header.Get("Nats-TTL")); err == nil && !live {
-		// Later than in the stream, by the time the message has spent there: a tombstone that is kept too
-		// long costs memory, one that is dropped too soon hides the sequence that is still there.
-		expires = time.Now().Add(ttl)
+	if ttl, err := time.ParseDuration(m.Header.Get("Nats-TTL")); err == nil {
+		switch {
+		case !live:
+			// Later than in the stream, by the time the message has spent there: a tombstone that is kept too
+			// long costs memory, one that is dropped too soon hides the sequence that is still there.
+			expires = time.Now().Add(ttl)
+		case c.config.Expire:
+			expires = stored.Add(ttl)
+		}
 	}
 	c.mu.Lock()
 	s := c.entries[m.Subject]
@@ -39,7 +44,7 @@ func (c *Copy[T]) sweep() {
 	c.remove(func(s *slot[T]) bool { return s.epoch != c.epoch })
 }
 
-// expire removes tombstones whose time has come, once in a while.
+// expire removes what has a time that has come, once in a while.
 func (c *Copy[T]) expire(now time.Time) {
 	if now.Sub(c.expired) < expireInterval {
 		return

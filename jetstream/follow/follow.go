@@ -3,8 +3,8 @@
 // reached the sequence of his own write, and looks. That is exact on replicated streams too, where a read from a
 // follower can be stale.
 //
-// A subject goes away only by a message that Decode calls absent, a tombstone, usually stored with a TTL. A message
-// that is purged is noticed no sooner than at the next rebuild.
+// A subject goes away only by a message that Decode calls absent, a tombstone, usually stored with a TTL, or with Config.Expire by its
+// own TTL. A message that is purged is noticed no sooner than at the next rebuild.
 package follow
 
 import (
@@ -28,6 +28,9 @@ type Entry[T any] struct {
 	// Live is false for a tombstone and where there is no message. Its Sequence is the one that a
 	// compare-and-set must expect, as long as the tombstone has not expired.
 	Live bool
+	// Stored is when the message was stored: as the server's clock has it, if that was before the copy had caught up, else when it
+	// arrived.
+	Stored time.Time
 }
 
 // Config says what to follow.
@@ -45,7 +48,9 @@ type Config[T any] struct {
 	Synced func()
 	// Heartbeat is how often an idle stream shows that it is alive; two that are missed cause a rebuild. 0: 2 s.
 	Heartbeat time.Duration
-	Log       *zap.Logger
+	// Expire lets live entries go when the TTL of their messages is over. Else only tombstones do.
+	Expire bool
+	Log    *zap.Logger
 }
 
 // Copy is the local copy.

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // bed is a server with a stream, and a copy of it.
 type bed struct {
+	expire bool
 	t      *testing.T
 	server *server.Server
 	dir    string
@@ -109,6 +110,7 @@ func (b *bed) follow() {
 		},
 		Synced:    func() { b.synced <- struct{}{} },
 		Heartbeat: 200 * time.Millisecond,
+		Expire:    b.expire,
 		Log:       zaptest.NewLogger(b.t, zaptest.Level(zap.InfoLevel)),
 	})
 	b.t.Cleanup(b.copy.Close)
@@ -340,6 +342,30 @@ func TestTombstoneExpires(t *testing.T) {
 	b.copy.expire(time.Now().Add(expireInterval + time.Second))
 	if e := b.copy.Get("s.a"); e.Sequence != 0 {
 		t.Errorf("entry %+v after its time", e)
+	}
+}
+
+// Where entries expire, those with a TTL do, counted from when the stream stored them.
+func TestEntryExpires(t *testing.T) {
+	b := newBed(t)
+	b.expire = true
+	b.put("s.a", "for an hour", natsjs.WithMsgTTL(time.Hour))
+	b.put("s.b", "for ever")
+	before := time.Now()
+	b.follow()
+	b.wait(b.put("s.c", "for an hour", natsjs.WithMsgTTL(time.Hour)))
+	b.copy.Close()
+	if a, c := b.copy.Get("s.a"), b.copy.Get("s.c"); !a.Stored.Before(before) || c.Stored.Before(before) {
+		t.Errorf("stored %v and %v, and the copy began %v", a.Stored, c.Stored, before)
+	}
+	for _, x := range []struct {
+		after time.Duration
+		want  int
+	}{{time.Hour - patience, 3}, {time.Hour + patience, 1}} {
+		b.copy.expire(before.Add(x.after))
+		if n := len(b.copy.Live()); n != x.want {
+			t.Errorf("%d entries after %v", n, x.after)
+		}
 	}
 }
 

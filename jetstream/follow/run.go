@@ -213,7 +213,11 @@ func (b *build[T]) message(m *nats.Msg) error {
 		return errGap
 	}
 	b.delivered++
-	b.c.apply(m, meta.Sequence.Stream)
+	stored := time.Now()
+	if !b.synced && meta.Timestamp.Before(stored) {
+		stored = meta.Timestamp
+	}
+	b.c.apply(m, meta.Sequence.Stream, stored)
 	b.last = max(b.last, meta.Sequence.Stream)
 	b.progress(meta.NumPending)
 	return nil
