@@ -13,6 +13,9 @@ type filter struct {
 	wild  bool       // has wildcards, and matches topics other than its name
 	alone [1]*filter // itself: the filters of the cursors that it alone matches
 
+	// release tells that the topic is not subscribed to any more; set before the filter is one of the session's
+	release func()
+
 	// guarded by the connection's mu
 	granted    codec.QoS // 0 or 1
 	noLocal    bool
@@ -21,7 +24,7 @@ type filter struct {
 }
 
 func newFilter(name string, wild bool) *filter {
-	f := &filter{name: name, wild: wild}
+	f := &filter{name: name, wild: wild, release: func() {}}
 	f.alone[0] = f
 	return f
 }

@@ -111,9 +111,9 @@ func through(ns natsServer, l *line) func(string) (nats.Options, error) {
 }
 
 // newBridge starts a bridge on a nats-server.
-func newBridge(t testing.TB, ns natsServer, q tenant.Quotas, change func(*Server)) *rig {
+func newBridge(t testing.TB, ns natsServer, q tenant.Quotas, change func(*Server), rules ...tenant.Rule) *rig {
 	t.Helper()
-	r := &rig{t: t, nats: ns, auth: authn.New(), line: newLine(), served: make(chan error, 1)}
+	r := &rig{t: t, nats: ns, auth: authn.New(), rules: rules, line: newLine(), served: make(chan error, 1)}
 	registry := prometheus.NewRegistry()
 	log := zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel))
 	var err error
@@ -160,10 +160,7 @@ func (r *rig) setTenant(q tenant.Quotas, u map[string]tenant.User) {
 // ruled starts a nats-server and a bridge with one tenant, acme, that has topic rules.
 func ruled(t testing.TB, q tenant.Quotas, rules tenant.Rules) *rig {
 	t.Helper()
-	r := newRig(t, q, nil)
-	r.rules = rules
-	r.setTenant(q, users)
-	return r
+	return newBridge(t, startNATS(t, t.TempDir(), -1), q, nil, rules...)
 }
 
 // eachPlace runs a test with the topics in streams of their own, all in one, and some so and some so.

@@ -192,13 +192,31 @@ func (c *conn) subscribeOne(one codec.Subscription, identifier uint32) (*filter,
 	}
 	f = newFilter(one.Filter, one.Filter[0] != '$' && strings.ContainsAny(one.Filter, "+#"))
 	f.setOptions(one, identifier)
+	if err := c.keep(f); err != nil {
+		return nil, refused(err)
+	}
 	if err := c.attach(f); err != nil {
+		f.release()
 		return nil, refused(err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session.subs.filters[f.name] = f
 	return f, nil
+}
+
+// keep lets the topic of a filter without wildcards count while it is subscribed to, where its rule has a limit of topics.
+func (c *conn) keep(f *filter) error {
+	if f.wild || f.name[0] == '$' {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
+	defer cancel()
+	release, err := c.log.KeepTopic(ctx, f.name)
+	if err == nil {
+		f.release = release
+	}
+	return err
 }
 
 // hold lets the messages that come for a filter wait for the client's acknowledgement. The caller holds mu.

@@ -224,6 +224,7 @@ func (ss *subscriptions) grant(f *filter) {
 // [MQTT-3.10.4-3].
 func (ss *subscriptions) drop(f *filter) {
 	delete(ss.filters, f.name)
+	f.release()
 	ss.each(f, func(c *cursor) {
 		if c.remove(f) && len(c.filters) == 0 {
 			ss.close(c)
@@ -282,6 +283,9 @@ func (ss *subscriptions) end() {
 	ss.over = true
 	for _, c := range ss.all() {
 		ss.close(c)
+	}
+	for _, f := range ss.filters {
+		f.release()
 	}
 	clear(ss.filters)
 }

@@ -145,7 +145,7 @@ func (l *Log) applyLimits(ctx context.Context) (waiting bool, err error) {
 		}
 	}
 	waiting, err = l.applyShared(ctx)
-	return waiting, errors.Join(append(errs, err)...)
+	return waiting, errors.Join(append(errs, err, l.applyLists(ctx))...)
 }
 
 func (l *Log) limitPresence(ctx context.Context, limits tenant.Limits) error {

@@ -99,10 +99,14 @@ func (l *Log) provide(ctx context.Context, topic string) error {
 func (l *Log) provideBy(ctx context.Context, r *routing, topic string) error {
 	switch place := r.policies.Place(topic); place.Stream {
 	case tenant.StreamShared:
-		if s := r.sharedRule(place.Name); s != nil {
-			return s.ready(ctx, true)
+		s := r.sharedRule(place.Name)
+		if s == nil {
+			return errNoRule
 		}
-		return errNoRule
+		if err := s.ready(ctx, true); err != nil {
+			return err
+		}
+		return s.enlist(ctx, topic)
 	case tenant.StreamTransient:
 		return nil
 	case tenant.StreamDedicated:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
@@ -30,6 +31,7 @@ type Log struct {
 	adoption  *adoption
 	creations chan struct{} // slots
 	relimit   chan struct{} // wakes the goroutine that brings streams to the limits; never closed
+	listWork  chan struct{} // held, as a slot, by whoever brings lists of topics to the rules
 	events    chan event    // to be written; never closed
 	reports   atomic.Int64  // error reports whose answer is to come
 
@@ -39,6 +41,8 @@ type Log struct {
 	mu          sync.Mutex
 	terms       terms
 	shared      map[string]*shared // by the name of the rule: those that there are, and former ones while something is on its way
+	formerLists []*topicList       // of rules that have no limit of topics any more, to be closed and deleted
+	listDeleted time.Time          // when this bridge last deleted a list's stream
 	attachments map[attachmentKey]*attachment
 	// transientReaders are those that are open.
 	transientReaders map[*transientReader]struct{}
@@ -61,6 +65,7 @@ func (s *Store) newLog(ctx context.Context, name string) (_ *Log, err error) {
 		log:              s.config.Log.With(zap.String("tenant", name)),
 		creations:        make(chan struct{}, maxCreations),
 		relimit:          make(chan struct{}, 1),
+		listWork:         make(chan struct{}, 1),
 		events:           make(chan event, maxEvents),
 		shared:           make(map[string]*shared),
 		attachments:      make(map[attachmentKey]*attachment),
@@ -133,6 +138,7 @@ func (l *Log) stop(ctx context.Context) error {
 	for _, sub := range subscriptions {
 		_ = sub.Unsubscribe() // fails only where the connection is closed
 	}
+	l.closeLists()
 	l.register.copy.Close()
 	l.sessions.copy.Close()
 	l.sessions.wg.Wait()

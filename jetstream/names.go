@@ -44,6 +44,15 @@ func (n names) presenceSubject(topic string) string {
 	return n.subject("topics." + message.Hash(topic))
 }
 
+// The list of the topics of a shared rule: its stream, and the subjects of one topic and of all.
+func (n names) listStream(rule string) string {
+	return message.InternalStream(n.tenant, "topics-"+rule)
+}
+func (n names) listSubjects(rule string) string { return n.subject("topics." + rule + ".*") }
+func (n names) listSubject(rule, topic string) string {
+	return n.subject("topics." + rule + "." + message.Hash(topic))
+}
+
 func (n names) clientSubject(clientID string) string {
 	return n.subject("sessions.client." + message.Hash(clientID))
 }

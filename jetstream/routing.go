@@ -32,12 +32,14 @@ func (l *Log) reroute(policies tenant.Policies) {
 			l.shared[p.Name] = s
 		}
 		s.policy.Store(p)
+		l.relist(s)
 		stays[p.Name] = true
 		r.shared[i] = s
 	}
 	for name, s := range l.shared {
 		if !stays[name] {
 			s.policy.Store(nil)
+			l.relist(s)
 			if s.idle() {
 				delete(l.shared, name)
 			}
@@ -78,22 +80,41 @@ func (l *Log) Lookup(name []byte) (Route, string) {
 	if t != nil && t.exists.Load() && t.dedicated.Load() {
 		return t, t.name
 	}
-	topic, r := string(name), l.currentRouting()
+	r := l.currentRouting()
 	if r.dedicated {
-		return nil, topic
+		return nil, string(name)
 	}
+	topic, e := r.listed(name)
 	i, p := r.policies.Match(topic)
 	switch {
 	case p == nil:
 	case p.Stream == tenant.StreamTransient:
 		return l.transientRoute(topic), topic
 	case p.Stream == tenant.StreamShared && r.shared[i].exists.Load():
-		return r.shared[i].route(topic), topic
+		if list := r.shared[i].list.Load(); list == nil || e != nil && e.list == list && e.use() {
+			return r.shared[i].route(topic), topic
+		}
 	}
 	return nil, topic
 }
 
-// Topic returns what the messages of a topic are published through, and makes its stream where there is to be one and is none. It waits for JetStream. Errors
+// listed returns the topic as a string, and what the list of a rule has of it, nil where none has it.
+func (r *routing) listed(name []byte) (string, *listedTopic) {
+	for _, s := range r.shared {
+		if s == nil {
+			continue
+		}
+		if list := s.list.Load(); list != nil {
+			if e := list.find(name); e != nil {
+				return e.name, e
+			}
+		}
+	}
+	return string(name), nil
+}
+
+// Topic returns what the messages of a topic are published through, makes its stream where there is to be one and is none, and lists it where its rule has a
+// limit. It waits for JetStream. Errors
 // are *reason.Error: topic_quota, storage_full, nats_unavailable.
 func (l *Log) Topic(ctx context.Context, name string) (Route, error) {
 	for {
@@ -127,6 +148,9 @@ func (l *Log) route(ctx context.Context, r *routing, name string) (Route, error)
 		return l.transientRoute(name), nil
 	case p.Stream == tenant.StreamShared:
 		if err := r.shared[i].ready(ctx, false); err != nil {
+			return nil, err
+		}
+		if err := r.shared[i].enlist(ctx, name); err != nil {
 			return nil, err
 		}
 		return r.shared[i].route(name), nil

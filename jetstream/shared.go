@@ -41,6 +41,7 @@ type shared struct {
 	// exists is set once the stream has been seen; what Lookup looks at.
 	exists atomic.Bool
 	policy atomic.Pointer[tenant.Policy] // nil: there is no such rule any more
+	list   atomic.Pointer[topicList]     // nil: it may have as many topics as come
 
 	// owned by who holds work
 	complaint string    // what was logged last

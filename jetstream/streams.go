@@ -159,6 +159,14 @@ func (l *Log) presenceStream(limits tenant.Limits) natsjs.StreamConfig {
 	return c
 }
 
+// listStream holds one message per topic of a shared rule: as many as the rule may have.
+func (l *Log) listStream(rule string, limit int64) natsjs.StreamConfig {
+	c := l.store.lastPerSubject(l.names.listStream(rule), l.names.listSubjects(rule), map[string]string{metaTenant: l.tenant})
+	c.Discard = natsjs.DiscardNew
+	c.MaxMsgs = bounded(limit)
+	return c
+}
+
 // errorStream holds the error topics of the tenant's clients.
 func (l *Log) errorStream() natsjs.StreamConfig {
 	c := l.store.lastPerSubject(l.names.errors, l.names.errorSubjects(), map[string]string{metaTenant: l.tenant})

@@ -4,8 +4,6 @@ package tenant
 // the rest to what will be served.
 var checkServed = func(i int, r Rule) *ruleError {
 	switch {
-	case r.Topics != 0:
-		return &ruleError{i, "topics", "is not served yet: this release lets a shared rule have as many topics as come"}
 	case r.HoldWhenFull == HoldDiscardOldest:
 		return &ruleError{i, "hold_when_full", "discard_oldest is not served yet: this release lets every subscription hold its messages (block)"}
 	}

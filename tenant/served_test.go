@@ -9,7 +9,6 @@ import (
 func TestNotServedYet(t *testing.T) {
 	const hold = "line 4: topics[0].hold_when_full: discard_oldest is not served yet: this release lets every subscription hold its messages (block)"
 	for _, test := range []struct{ name, file, want string }{
-		{"topics", rules("- {filter: a, stream: shared, name: a, topics: 5}"), "line 4: topics[0].topics: is not served yet: this release lets a shared rule have as many topics as come"},
 		{"hold", rules("- {filter: a, stream: dedicated, hold_when_full: discard_oldest}"), hold},
 		{"hold bounded", rules("- {filter: a, stream: dedicated, hold_when_full: discard_oldest, hold_messages: 1, hold_bytes: 2}"), hold},
 		{"what could never be served is said first", rules("- {filter: a, stream: shared}"), "line 4: topics[0].name: missing: a shared rule names its stream"},
@@ -21,7 +20,7 @@ func TestNotServedYet(t *testing.T) {
 			}
 		})
 	}
-	record := `{"version":1,"name":"a","quotas":{},"rules":[{"filter":"a","stream":"shared","name":"a","topics":5}],"origin":"file"}`
+	record := `{"version":1,"name":"a","quotas":{},"rules":[{"filter":"a","stream":"dedicated","hold_when_full":"discard_oldest"}],"origin":"file"}`
 	if got, err := tenant.Decode([]byte(record)); err == nil {
 		t.Errorf("decoded %+v", got)
 	}
