@@ -109,32 +109,32 @@ func (i *Inspector) Policy(name, topic string) (tenant.Policy, bool) {
 	return tenant.Policy{}, false
 }
 
-// Topics returns what is stored of the topics that want accepts, of one tenant or with "" of all, ordered by tenant and topic. With an
-// error it returns what could be seen nevertheless.
-func (i *Inspector) Topics(ctx context.Context, name string, want func(topic string) bool) ([]StoredTopic, error) {
+// Topics returns what is stored of the topics that are asked for, ordered by tenant and topic, and how many were left out for the limit. Of a
+// shared rule it is the topics that have messages. With an error it returns what could be seen nevertheless.
+func (i *Inspector) Topics(ctx context.Context, q Query) (found []StoredTopic, omitted int, err error) {
+	name := q.Tenant
 	accounts := slices.Sorted(maps.Keys(i.tenants))
 	switch {
 	case i.config.Shared:
 		accounts = []string{""}
 	case name != "":
 		if _, ok := i.tenants[name]; !ok {
-			return nil, ErrNoTenant
+			return nil, 0, ErrNoTenant
 		}
 		accounts = []string{name}
 	}
 	var (
-		g     errgroup.Group
-		mu    sync.Mutex
-		found []StoredTopic
-		errs  []error
+		g    errgroup.Group
+		mu   sync.Mutex
+		errs []error
 	)
 	g.SetLimit(inspectAccounts)
 	for _, account := range accounts {
 		g.Go(func() error {
-			topics, err := i.topicsOf(ctx, account, name, want)
+			topics, left, err := i.topicsOf(ctx, account, q)
 			mu.Lock()
 			defer mu.Unlock()
-			found = append(found, topics...)
+			found, omitted = append(found, topics...), omitted+left
 			if err != nil {
 				errs = append(errs, err)
 			}
@@ -143,41 +143,49 @@ func (i *Inspector) Topics(ctx context.Context, name string, want func(topic str
 	}
 	_ = g.Wait() // the errors are in errs
 	if _, ok := i.tenants[name]; name != "" && !ok && len(found) == 0 && len(errs) == 0 {
-		return nil, ErrNoTenant
+		return nil, 0, ErrNoTenant
 	}
 	slices.SortFunc(found, func(a, b StoredTopic) int {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Topic, b.Topic), a.Created.Compare(b.Created))
 	})
-	return found, inspectErrors(errs)
+	return found, omitted, inspectErrors(errs)
 }
 
-// topicsOf returns the topics in one account, of one tenant or with "" of all that are in it.
-func (i *Inspector) topicsOf(ctx context.Context, account, name string, want func(topic string) bool) ([]StoredTopic, error) {
+// topicsOf is Topics for one account.
+func (i *Inspector) topicsOf(ctx context.Context, account string, q Query) (found []StoredTopic, omitted int, err error) {
 	a, err := i.account(account)
 	if err != nil {
-		return nil, ofTenant(account, err)
+		return nil, 0, ofTenant(account, err)
 	}
 	streams, err := a.streams(ctx, "")
 	errs := []error{ofTenant(account, err)}
 	streams = slices.DeleteFunc(streams, func(s *natsjs.StreamInfo) bool {
 		meta := s.Config.Metadata
-		return meta[metaTopic] == "" || name != "" && meta[metaTenant] != name || !want(meta[metaTopic])
+		return q.Tenant != "" && meta[metaTenant] != q.Tenant || !isShared(s) && (meta[metaTopic] == "" || !q.wants(meta[metaTopic]))
 	})
-	topics := make([]StoredTopic, len(streams))
+	topics := make([][]StoredTopic, len(streams))
+	left := make([]int, len(streams))
 	failures := make([]error, len(streams))
 	var g errgroup.Group
 	g.SetLimit(inspectStreams)
 	for n, s := range streams {
 		g.Go(func() error {
-			topics[n], failures[n] = a.topic(ctx, s)
+			if isShared(s) {
+				topics[n], left[n], failures[n] = a.sharedTopics(ctx, s, q)
+				return nil
+			}
+			t, err := a.topic(ctx, s)
+			if failures[n] = err; t.Stream != "" { // else it was deleted since it was listed
+				topics[n] = []StoredTopic{t}
+			}
 			return nil
 		})
 	}
 	_ = g.Wait() // the errors are in failures
-	errs = append(errs, failures...)
-	// What was deleted since it was listed is no topic any more.
-	topics = slices.DeleteFunc(topics, func(t StoredTopic) bool { return t.Stream == "" })
-	return topics, inspectErrors(errs)
+	for _, n := range left {
+		omitted += n
+	}
+	return slices.Concat(topics...), omitted, inspectErrors(append(errs, failures...))
 }
 
 // Topic returns what is stored of one topic. The error is ErrNoTenant or ErrNoTopic where there is nothing.
@@ -191,10 +199,15 @@ func (i *Inspector) Topic(ctx context.Context, name, topic string) (StoredTopic,
 	}
 	streams, err := a.streams(ctx, message.Subject(name, topic))
 	for _, s := range streams {
-		if meta := s.Config.Metadata; meta[metaTenant] != name || meta[metaTopic] != topic {
+		meta := s.Config.Metadata
+		look := func() (StoredTopic, error) { return a.topic(ctx, s) }
+		switch {
+		case meta[metaTenant] == name && isShared(s):
+			look = func() (StoredTopic, error) { return a.sharedTopic(ctx, s, topic) }
+		case meta[metaTenant] != name || meta[metaTopic] != topic:
 			continue
 		}
-		stored, err := a.topic(ctx, s)
+		stored, err := look()
 		if err == nil && stored.Stream == "" {
 			err = ErrNoTopic
 		}
@@ -216,7 +229,11 @@ func (i *Inspector) Purge(ctx context.Context, t StoredTopic) (uint64, error) {
 	if err != nil {
 		return 0, ofTenant(t.Tenant, err)
 	}
-	n, err := a.purge(ctx, t.Stream)
+	var subject string
+	if t.Shared != nil {
+		subject = message.Subject(t.Tenant, t.Topic)
+	}
+	n, err := a.purge(ctx, t.Stream, subject)
 	if hasCode(err, natsjs.JSErrCodeStreamNotFound) {
 		err = ErrNoTopic
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
@@ -101,6 +102,8 @@ const (
 	apiStreams   = natsjs.DefaultAPIPrefix + "STREAM.LIST"
 	apiConsumers = natsjs.DefaultAPIPrefix + "CONSUMER.LIST."
 	apiPurge     = natsjs.DefaultAPIPrefix + "STREAM.PURGE."
+	apiInfo      = natsjs.DefaultAPIPrefix + "STREAM.INFO."
+	apiMessage   = natsjs.DefaultAPIPrefix + "STREAM.MSG.GET."
 )
 
 type apiPage struct {
@@ -120,6 +123,17 @@ type apiAnswer struct {
 
 	// of a purge
 	Purged uint64 `json:"purged"`
+
+	// of a stream
+	State struct {
+		Subjects map[string]uint64 `json:"subjects"`
+	} `json:"state"`
+
+	// of a message
+	Message struct {
+		Sequence uint64    `json:"seq"`
+		Time     time.Time `json:"time"`
+	} `json:"message"`
 }
 
 func (a *account) ask(ctx context.Context, subject string, request any) (apiAnswer, error) {
@@ -182,27 +196,34 @@ func (a *account) streams(ctx context.Context, subject string) ([]*natsjs.Stream
 // topic returns what a stream holds of its topic, and the zero value where the stream has been deleted since it was listed.
 func (a *account) topic(ctx context.Context, s *natsjs.StreamInfo) (StoredTopic, error) {
 	t := storedTopic(s)
-	// With replicas the number of consumers is what one server knows.
-	if s.State.Consumers == 0 && s.Config.Replicas == 1 {
-		return t, nil
-	}
-	err := a.list(ctx, apiConsumers+t.Stream, apiPage{}, func(page apiAnswer) {
-		for _, c := range page.Consumers {
-			t.Consumers = append(t.Consumers, storedConsumer(c, s))
-		}
-	})
+	consumers, err := a.consumers(ctx, s)
 	if hasCode(err, natsjs.JSErrCodeStreamNotFound) {
 		return StoredTopic{}, nil
 	}
-	if err != nil {
-		return t, fmt.Errorf("consumers of stream %s: %w", t.Stream, err)
+	for _, c := range consumers {
+		t.Consumers = append(t.Consumers, storedConsumer(c, s))
 	}
 	sortConsumers(t.Consumers)
-	return t, nil
+	return t, err
 }
 
-// purge deletes the messages of a stream and returns how many there were.
-func (a *account) purge(ctx context.Context, stream string) (uint64, error) {
-	answer, err := a.ask(ctx, apiPurge+stream, struct{}{})
+// consumers lists those of a stream. With an error they may not be all.
+func (a *account) consumers(ctx context.Context, s *natsjs.StreamInfo) (all []*natsjs.ConsumerInfo, err error) {
+	// With replicas the number of consumers is what one server knows.
+	if s.State.Consumers == 0 && s.Config.Replicas == 1 {
+		return nil, nil
+	}
+	err = a.list(ctx, apiConsumers+s.Config.Name, apiPage{}, func(page apiAnswer) { all = append(all, page.Consumers...) })
+	if err != nil {
+		err = fmt.Errorf("consumers of stream %s: %w", s.Config.Name, err)
+	}
+	return all, err
+}
+
+// purge deletes the messages of a stream, those of a subject or with "" all, and returns how many there were.
+func (a *account) purge(ctx context.Context, stream, subject string) (uint64, error) {
+	answer, err := a.ask(ctx, apiPurge+stream, struct {
+		Filter string `json:"filter,omitempty"`
+	}{subject})
 	return answer.Purged, err
 }

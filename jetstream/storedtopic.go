@@ -17,22 +17,31 @@ type StoredTopic struct {
 	Tenant, Topic string
 	Stream        string // its name
 	Kind          tenant.StreamKind
+	// Shared is what the stream of a shared rule holds of all its topics; nil for a dedicated one.
+	Shared *StoredShared
 	// Draining says that new messages of the topic do not go to this stream any more.
 	Draining  bool
 	Created   time.Time // the stream
 	Replicas  int
 	Limits    StoredLimits
 	Messages  uint64
-	Bytes     uint64    // as JetStream counts them, with subject and headers
+	Bytes     uint64    // as JetStream counts them, with subject and headers; 0 of a shared rule, of which it counts them for the whole stream only
 	Oldest    time.Time // when the oldest message was stored; zero: there is none
 	Consumers []StoredConsumer
+}
+
+// StoredShared is what the stream of a shared rule holds.
+type StoredShared struct {
+	Topics   uint64 // that have messages
+	Messages uint64
+	Bytes    uint64
 }
 
 // StoredLimits are what JetStream enforces on a topic now; what the rule says is brought into force a little later.
 type StoredLimits struct {
 	WhenFull        tenant.WhenFull
 	Keep            tenant.Keep
-	BacklogBytes    int64         // or tenant.Unlimited
+	BacklogBytes    int64         // or tenant.Unlimited; of a shared rule for all its topics together
 	BacklogMessages int64         // or tenant.Unlimited
 	TTL             time.Duration // 0: no matter how long
 }
@@ -53,54 +62,61 @@ type StoredConsumer struct {
 	Name           string
 	Kind           ConsumerKind
 	Bridge         string    // of which bridge; empty: a native service's
-	Pending        uint64    // messages that were not delivered to it yet
-	Unacknowledged uint64    // delivered and not acknowledged
+	Pending        uint64    // messages that were not delivered to it yet, of all topics that it is for
+	Unacknowledged uint64    // delivered and not acknowledged, likewise
 	Active         time.Time // the last delivery or acknowledgement; zero: none yet
-	// HoldsOldest says that the oldest message of the stream is kept for this consumer, alone or with others.
+	Lag            uint64    // messages of the topic that it has not acknowledged, delivered or not
+	// HoldsOldest says that the oldest message of the topic is kept for this consumer, alone or with others.
 	HoldsOldest bool
+	// Unsure says that JetStream does not tell which of its messages are the topic's: Lag is what it can be at most, and it may hold the
+	// oldest one or not.
+	Unsure bool
 }
 
-// Lag is how many messages the consumer has not acknowledged, delivered or not.
-func (c StoredConsumer) Lag() uint64 { return c.Pending + c.Unacknowledged }
-
-// Lag is that of the consumer that is furthest behind.
-func (t StoredTopic) Lag() uint64 {
-	var lag uint64
+// Lag is that of the consumer that is furthest behind. Unless it is exact, it is what it can be at most.
+func (t StoredTopic) Lag() (lag uint64, exact bool) {
+	var most uint64
 	for _, c := range t.Consumers {
-		lag = max(lag, c.Lag())
+		most = max(most, c.Lag)
+		if !c.Unsure {
+			lag = max(lag, c.Lag)
+		}
 	}
-	return lag
+	return most, lag == most
 }
 
 // storedTopic is what the stream of a dedicated topic says, consumers aside.
 func storedTopic(s *natsjs.StreamInfo) StoredTopic {
-	meta := s.Config.Metadata
+	t := ofStream(s)
+	t.Topic, t.Kind = s.Config.Metadata[metaTopic], tenant.StreamDedicated
+	t.Draining = !slices.Contains(s.Config.Subjects, message.Subject(t.Tenant, t.Topic))
+	t.Limits.BacklogMessages = unbounded(s.Config.MaxMsgs)
+	t.Messages, t.Bytes = s.State.Msgs, s.State.Bytes
+	if s.State.Msgs > 0 {
+		t.Oldest = s.State.FirstTime
+	}
+	return t
+}
+
+// ofStream is what a stream says that holds for each of its topics.
+func ofStream(s *natsjs.StreamInfo) StoredTopic {
 	t := StoredTopic{
-		Tenant:   meta[metaTenant],
-		Topic:    meta[metaTopic],
+		Tenant:   s.Config.Metadata[metaTenant],
 		Stream:   s.Config.Name,
-		Kind:     tenant.StreamDedicated,
-		Draining: !slices.Contains(s.Config.Subjects, message.Subject(meta[metaTenant], meta[metaTopic])),
 		Created:  s.Created,
 		Replicas: s.Config.Replicas,
 		Limits: StoredLimits{
-			WhenFull:        tenant.WhenFullReject,
-			Keep:            tenant.KeepUntilConsumed,
-			BacklogBytes:    unbounded(s.Config.MaxBytes),
-			BacklogMessages: unbounded(s.Config.MaxMsgs),
-			TTL:             s.Config.MaxAge,
+			WhenFull:     tenant.WhenFullReject,
+			Keep:         tenant.KeepUntilConsumed,
+			BacklogBytes: unbounded(s.Config.MaxBytes),
+			TTL:          s.Config.MaxAge,
 		},
-		Messages: s.State.Msgs,
-		Bytes:    s.State.Bytes,
 	}
 	if s.Config.Discard == natsjs.DiscardOld {
 		t.Limits.WhenFull = tenant.WhenFullDiscardOldest
 	}
 	if s.Config.Retention == natsjs.LimitsPolicy {
 		t.Limits.Keep = tenant.KeepUntilExpired
-	}
-	if s.State.Msgs > 0 {
-		t.Oldest = s.State.FirstTime
 	}
 	return t
 }
@@ -131,7 +147,8 @@ func storedConsumer(c *natsjs.ConsumerInfo, s *natsjs.StreamInfo) StoredConsumer
 			stored.Kind = BridgeShared
 		}
 	}
-	stored.HoldsOldest = s.Config.Retention == natsjs.InterestPolicy && s.State.Msgs > 0 && stored.Lag() > 0 &&
+	stored.Lag = stored.Pending + stored.Unacknowledged
+	stored.HoldsOldest = s.Config.Retention == natsjs.InterestPolicy && s.State.Msgs > 0 && stored.Lag > 0 &&
 		c.AckFloor.Stream < s.State.FirstSeq
 	return stored
 }
@@ -149,7 +166,7 @@ func bridgeOf(c *natsjs.ConsumerInfo) (string, bool) {
 // sortConsumers puts those first who are furthest behind.
 func sortConsumers(all []StoredConsumer) {
 	slices.SortFunc(all, func(a, b StoredConsumer) int {
-		return cmp.Or(cmp.Compare(b.Lag(), a.Lag()), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b.Lag, a.Lag), cmp.Compare(a.Name, b.Name))
 	})
 }
 

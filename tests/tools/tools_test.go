@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"github.com/weirmq/weir/codec"
@@ -27,6 +28,7 @@ tenants:
       mapper: {password: one, role: application}
     topics:
       - {filter: "live/#", stream: dedicated, when_full: discard_oldest}
+      - {filter: "telemetry/#", stream: shared, name: telemetry, backlog_messages: 1000, backlog_bytes: 10485760, topics: 100}
   other:
     users:
       device: {password: two, role: device}
@@ -60,6 +62,55 @@ func stored(t *testing.T, weir *weirtest.Weir) {
 	}
 	reader := weirtest.Login(t, weir.MQTT(), codec.V5, "reader", "other/device", "two")
 	reader.Subscribe("alarms", 1)
+}
+
+// telemetry leaves three messages of one topic and one of another in acme's shared rule, held by a native service.
+func telemetry(t *testing.T, weir *weirtest.Weir) {
+	t.Helper()
+	nc := weirtest.Connect(t, weir.NATS(), nats.UserInfo("acme/mapper", "one"))
+	if _, err := nc.RequestWithContext(weirtest.Context(t), "weir.topic.ensure.acme", []byte("telemetry/7")); err != nil {
+		t.Fatal(err)
+	}
+	js, err := natsjs.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = js.CreateOrUpdateConsumer(weirtest.Context(t), "MQTT_acme_s_telemetry", natsjs.ConsumerConfig{
+		Durable: "averages", FilterSubject: "mqtt.acme.telemetry.>", AckPolicy: natsjs.AckExplicitPolicy, DeliverPolicy: natsjs.DeliverNewPolicy,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	device := weirtest.Login(t, weir.MQTT(), codec.V5, "thermometer", "acme/device", "one")
+	for _, topic := range []string{"telemetry/7", "telemetry/room 1", "telemetry/7", "telemetry/7"} {
+		if ack := device.Publish(topic, "21.5"); ack.Code != codec.Success {
+			t.Fatalf("%+v", ack)
+		}
+	}
+}
+
+// The topics of a shared rule are shown and purged each for itself.
+func TestSharedTopics(t *testing.T) {
+	each(t, func(t *testing.T, weir *weirtest.Weir) {
+		telemetry(t, weir)
+		expect(t, ask(t, weir, "ls"), "shared-ls.txt")
+		expect(t, ask(t, weir, "ls", "--json", "telemetry/+"), "shared-ls.json")
+		expect(t, ask(t, weir, "show", "acme", "telemetry/7"), "shared-show.txt")
+		expect(t, ask(t, weir, "show", "--json", "acme", "telemetry/room 1"), "shared-show.json")
+		a := weir.Tool(nil, "topics", "ls", "--limit", "1")
+		if want := "1 more topics of shared rules, with fewer messages, are not shown: use a filter, or --limit\n"; a.Code != 0 || a.Stderr != want ||
+			!strings.Contains(a.Stdout, "telemetry/7") || strings.Contains(a.Stdout, "room 1") {
+			t.Errorf("%+v", a)
+		}
+		if got := ask(t, weir, "purge", "--yes", "acme", "telemetry/7"); got != "3 messages deleted\n" {
+			t.Error(got)
+		}
+		expect(t, ask(t, weir, "purge", "--yes", "--json", "acme", "telemetry/7"), "shared-purge.json")
+		if got := ask(t, weir, "ls"); !strings.Contains(got, "room 1") || strings.Contains(got, "telemetry/7") {
+			t.Error(got)
+		}
+		fail(t, weir, 2, "--limit: -1 is less than 0", nil, "ls", "--limit", "-1")
+	})
 }
 
 // ask runs weir topics and expects it to succeed in silence.

@@ -16,29 +16,38 @@ import (
 
 func lsCommand() *cobra.Command {
 	var (
-		name   string
+		query  jetstream.Query
 		asJSON bool
 	)
 	c := &cobra.Command{
-		Use:                   "ls [--tenant name] [--json] [filter]",
+		Use:                   "ls [--tenant name] [--limit n] [--json] [filter]",
 		DisableFlagsInUseLine: true,
 		Short:                 "List the stored topics",
-		Long: `List the topics that have a stream, of one tenant or of all, those that match a topic filter or all.
+		Long: `List what is stored, of one tenant or of all, of the topics that match a topic filter or of all: the dedicated topics, and of each
+shared rule those that have messages; where they are more than --limit, the ones with most. Of transient topics nothing
+is stored.
 
   STREAM     dedicated, and the first digits of the stream's name with the generation; show has the whole name.
+             shared, and the name of the rule.
              Messages of a draining one are still delivered, and new ones go elsewhere
+  BYTES      not of a topic of a shared rule: JetStream counts bytes per stream; show has those of the rule
   OLDEST     age of the oldest message
   CONSUMERS  who receives the topic: bridges, for all their sessions together, and native services
-  LAG        messages that the consumer furthest behind has not acknowledged, delivered or not
+  LAG        messages that the consumer furthest behind has not acknowledged, delivered or not. ≤ is before what it can be
+             at most, where JetStream does not tell which topic's they are
   RULE       filter of the tenant's rule that the topic falls under`,
 		Example: `  weir topics ls
-  weir topics ls --tenant acme 'sensors/#'`,
+  weir topics ls --tenant acme 'sensors/#'
+  weir topics ls --limit 0 --json`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return fmt.Errorf("%s takes one filter; quote it for the shell", c.CommandPath())
 			}
-			if c.Flags().Changed("tenant") && !tenant.ValidName(name) {
-				return fmt.Errorf("--tenant: %q is not a tenant's name", name)
+			if c.Flags().Changed("tenant") && !tenant.ValidName(query.Tenant) {
+				return fmt.Errorf("--tenant: %q is not a tenant's name", query.Tenant)
+			}
+			if query.Limit < 0 {
+				return fmt.Errorf("--limit: %d is less than 0", query.Limit)
 			}
 			if len(args) == 1 {
 				if err := filter.Check(args[0]); err != nil {
@@ -48,14 +57,13 @@ func lsCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			want := func(string) bool { return true }
 			if len(args) == 1 {
-				want = func(topic string) bool { return filter.Match(args[0], topic) }
+				query.Filter = args[0]
 			}
 			return inspect(c.Context(), func(i *jetstream.Inspector) error {
-				found, err := i.Topics(c.Context(), name, want)
+				found, omitted, err := i.Topics(c.Context(), query)
 				if errors.Is(err, jetstream.ErrNoTenant) {
-					return fmt.Errorf("there is no tenant %q", name)
+					return fmt.Errorf("there is no tenant %q", query.Tenant)
 				}
 				rows := make([]row, 0, len(found))
 				for _, t := range found {
@@ -63,13 +71,20 @@ func lsCommand() *cobra.Command {
 				}
 				// What could be seen is of use even where it is not all.
 				if asJSON {
-					return errors.Join(writeJSON(c.OutOrStdout(), rows), err)
+					err = errors.Join(writeJSON(c.OutOrStdout(), rows), err)
+				} else {
+					err = errors.Join(writeRows(c.OutOrStdout(), rows, time.Now()), err)
 				}
-				return errors.Join(writeRows(c.OutOrStdout(), rows, time.Now()), err)
+				if omitted > 0 {
+					_, wrote := fmt.Fprintf(c.ErrOrStderr(), "%d more topics of shared rules, with fewer messages, are not shown: use a filter, or --limit\n", omitted)
+					err = errors.Join(err, wrote)
+				}
+				return err
 			})
 		},
 	}
-	c.Flags().StringVar(&name, "tenant", "", "topics of this tenant only")
+	c.Flags().StringVar(&query.Tenant, "tenant", "", "topics of this tenant only")
+	c.Flags().IntVar(&query.Limit, "limit", 1000, "topics of each shared rule at most; 0: all, beyond the first 1,000 without OLDEST")
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	return c
 }
@@ -78,9 +93,13 @@ func lsCommand() *cobra.Command {
 func writeRows(w io.Writer, rows []row, now time.Time) error {
 	t := newTable("TENANT", "STREAM", "MESSAGES>", "BYTES>", "OLDEST>", "CONSUMERS>", "LAG>", "RULE", "TOPIC")
 	for _, r := range rows {
+		size := "-"
+		if r.Bytes != nil {
+			size = bytesText(*r.Bytes)
+		}
 		t.add(
-			r.Tenant, r.streamText(), strconv.FormatUint(r.Messages, 10), bytesText(r.Bytes), ageText(r.Oldest, now),
-			strconv.Itoa(r.Consumers), strconv.FormatUint(r.Lag, 10), orDash(printable(r.Rule)), printable(r.Topic),
+			r.Tenant, r.streamText(), strconv.FormatUint(r.Messages, 10), size, ageText(r.Oldest, now),
+			strconv.Itoa(r.Consumers), lagText(r.Lag, r.LagExact), orDash(printable(r.Rule)), printable(r.Topic),
 		)
 	}
 	return t.write(w)

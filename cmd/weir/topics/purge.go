@@ -19,7 +19,8 @@ func purgeCommand() *cobra.Command {
 		Use:                   "purge [--yes] [--json] <tenant> <topic>",
 		DisableFlagsInUseLine: true,
 		Short:                 "Delete the stored messages of a topic",
-		Long: `Delete the stored messages of a topic, whoever still waits for them. The topic, its limits and its subscribers stay.
+		Long: `Delete the stored messages of a topic, whoever still waits for them. The topic, its limits and its subscribers stay, and so do
+the messages of the other topics of a shared rule.
 It asks before, on a terminal; elsewhere it needs --yes.`,
 		Example: `  weir topics purge acme sensors/room1
   weir topics purge --yes acme sensors/room1`,
@@ -35,8 +36,11 @@ It asks before, on a terminal; elsewhere it needs --yes.`,
 					return err // else the stream is there, and it is only the consumers that are not all known
 				}
 				if !yes {
-					question := fmt.Sprintf("Delete %s (%s) of topic %s of tenant %s? [y/N] ",
-						messages(t.Messages), bytesText(t.Bytes), printable(topic), tenant)
+					what := messages(t.Messages)
+					if t.Shared == nil {
+						what += " (" + bytesText(t.Bytes) + ")"
+					}
+					question := fmt.Sprintf("Delete %s of topic %s of tenant %s? [y/N] ", what, printable(topic), tenant)
 					if err := confirm(c.InOrStdin(), c.ErrOrStderr(), question); err != nil {
 						return err
 					}
@@ -58,11 +62,13 @@ It asks before, on a terminal; elsewhere it needs --yes.`,
 	return c
 }
 
-func messages(n uint64) string {
+func messages(n uint64) string { return plural(n, "message") }
+
+func plural(n uint64, what string) string {
 	if n == 1 {
-		return "1 message"
+		return "1 " + what
 	}
-	return fmt.Sprintf("%d messages", n)
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // confirm asks a question and takes nothing but a yes for one. The question is not part of the output.

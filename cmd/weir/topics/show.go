@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,12 +23,16 @@ func showCommand() *cobra.Command {
 		Long: `Show what is stored of a topic, which limits are in force, and who receives it, furthest behind first.
 
 Who holds the backlog has many messages pending (not delivered yet) or unacknowledged. HOLDS OLDEST says that the
-oldest message is kept for this consumer. Each consumer is one of these:
+oldest message of the topic is kept for this consumer. Each consumer is one of these:
 
   bridge, shared     a bridge's, for all of its sessions that keep up
   bridge, own        a bridge's, for one session that has fallen behind the others
   native, durable    a native service's, which holds its messages as long as the consumer exists
   native, ephemeral  a native service's, which goes with it
+
+The stream of a shared rule has many topics, and so have its consumers. LAG is what a consumer has not acknowledged of this
+topic, PENDING and UNACKNOWLEDGED are of all topics that it is for. Where JetStream does not tell which of them are this
+topic's, ≤ is before what the lag can be at most, and HOLDS OLDEST is "perhaps".
 
 A limit that differs from what the tenant's rule says has not been brought into force yet.`,
 		Example: `  weir topics show acme sensors/room1`,
@@ -62,10 +67,15 @@ func (d details) write(w io.Writer, now time.Time) error {
 	facts.add("Stream", stream)
 	facts.add("Created", fmt.Sprintf("%s, replicas: %d", d.Created.Format(time.RFC3339), d.Replicas))
 	facts.add("Messages", strconv.FormatUint(d.Messages, 10))
-	facts.add("Bytes", bytesText(d.Bytes))
+	if d.Bytes != nil {
+		facts.add("Bytes", bytesText(*d.Bytes))
+	}
 	facts.add("Oldest", ageText(d.Oldest, now))
 	facts.add("Consumers", strconv.Itoa(d.Consumers))
-	facts.add("Lag", strconv.FormatUint(d.Lag, 10))
+	facts.add("Lag", lagText(d.Lag, d.LagExact))
+	if s := d.Shared; s != nil {
+		facts.add("In the stream", fmt.Sprintf("%s, %s, of %s", messages(s.Messages), bytesText(s.Bytes), plural(s.Topics, "topic")))
+	}
 	err := facts.write(w)
 	for _, part := range []*table{d.policyTable(), d.consumerTable(now)} {
 		if err == nil && part != nil {
@@ -104,6 +114,9 @@ func (d details) policyTable() *table {
 	if p.HoldWhenFull == "" {
 		return t
 	}
+	if d.Shared != nil && p.Stream == tenant.StreamShared {
+		t.add("topics", countText(p.Topics))
+	}
 	t.add("hold_when_full", string(p.HoldWhenFull))
 	if p.HoldWhenFull == tenant.HoldDiscardOldest {
 		t.add("hold_messages", countText(p.HoldMessages))
@@ -116,18 +129,32 @@ func (d details) consumerTable(now time.Time) *table {
 	if len(d.Details) == 0 {
 		return nil
 	}
-	t := newTable("WHO", "PENDING>", "UNACKNOWLEDGED>", "LAST ACTIVE>", "HOLDS OLDEST", "CONSUMER")
+	headers := []string{"WHO", "LAG>", "PENDING>", "UNACKNOWLEDGED>", "LAST ACTIVE>", "HOLDS OLDEST", "CONSUMER"}
+	if d.Shared == nil {
+		headers = slices.Delete(headers, 1, 2) // it is the sum of the other two
+	}
+	t := newTable(headers...)
 	for _, c := range d.Details {
-		holds := "no"
-		if c.HoldsOldest {
-			holds = "yes"
+		cells := []string{
+			who[c.Kind], lagText(c.Lag, c.LagExact), strconv.FormatUint(c.Pending, 10), strconv.FormatUint(c.Unacknowledged, 10),
+			ageText(c.LastActive, now), holdsText(c.HoldsOldest), printable(c.Name),
 		}
-		t.add(
-			who[c.Kind], strconv.FormatUint(c.Pending, 10), strconv.FormatUint(c.Unacknowledged, 10), ageText(c.LastActive, now),
-			holds, printable(c.Name),
-		)
+		if d.Shared == nil {
+			cells = slices.Delete(cells, 1, 2)
+		}
+		t.add(cells...)
 	}
 	return t
+}
+
+func holdsText(holds *bool) string {
+	switch {
+	case holds == nil:
+		return "perhaps"
+	case *holds:
+		return "yes"
+	}
+	return "no"
 }
 
 var who = map[jetstream.ConsumerKind]string{

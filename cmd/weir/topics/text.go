@@ -87,6 +87,14 @@ func countText(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
+// lagText is a number, or what it can be at most.
+func lagText(n uint64, exact bool) string {
+	if exact {
+		return strconv.FormatUint(n, 10)
+	}
+	return "≤" + strconv.FormatUint(n, 10)
+}
+
 func sizeText(n int64) string {
 	if n < 0 {
 		return unlimited

@@ -22,6 +22,8 @@ func ago(d time.Duration) *time.Time {
 	return &t
 }
 
+func size(n uint64) *uint64 { return &n }
+
 func TestBytesText(t *testing.T) {
 	for n, want := range map[uint64]string{
 		0: "0 B", 1023: "1023 B", 1024: "1 KiB", 1536: "1.5 KiB", 10 << 10: "10 KiB", 1<<20 - 1: "1 MiB", 25 << 20: "25 MiB",
@@ -70,18 +72,23 @@ func TestRows(t *testing.T) {
 	rows := []row{
 		{
 			Tenant: "acme", Topic: "sensors/room1", Rule: "sensors/#", StreamKind: tenant.StreamDedicated,
-			Stream: "MQTT_acme_t_f7fb0e046515f1cd9f65ea7a37ab21af_12", Messages: 1234567, Bytes: 9_876_543, Oldest: ago(35 * time.Hour),
-			Consumers: 3, Lag: 1234567,
+			Stream: "MQTT_acme_t_f7fb0e046515f1cd9f65ea7a37ab21af_12", Messages: 1234567, Bytes: size(9_876_543), Oldest: ago(35 * time.Hour),
+			Consumers: 3, Lag: 1234567, LagExact: true,
 		},
 		{
 			Tenant: "a-much-longer-name", Topic: "x\ty", StreamKind: tenant.StreamDedicated,
-			Stream: "MQTT_a-much-longer-name_t_00112233445566778899aabbccddeeff_7", Draining: true,
+			Stream: "MQTT_a-much-longer-name_t_00112233445566778899aabbccddeeff_7", Draining: true, Bytes: size(0), LagExact: true,
+		},
+		{
+			Tenant: "acme", Topic: "telemetry/7", Rule: "telemetry/#", StreamKind: tenant.StreamShared, Stream: "MQTT_acme_s_telemetry",
+			Messages: 12, Oldest: ago(time.Minute), Consumers: 2, Lag: 9,
 		},
 	}
 	want := `
-TENANT              STREAM                          MESSAGES    BYTES  OLDEST  CONSUMERS      LAG  RULE       TOPIC
-acme                dedicated f7fb0e04_12            1234567  9.4 MiB   1d11h          3  1234567  sensors/#  sensors/room1
-a-much-longer-name  dedicated 00112233_7, draining         0      0 B       -          0        0  -          "x\ty"
+TENANT              STREAM                          MESSAGES    BYTES  OLDEST  CONSUMERS      LAG  RULE         TOPIC
+acme                dedicated f7fb0e04_12            1234567  9.4 MiB   1d11h          3  1234567  sensors/#    sensors/room1
+a-much-longer-name  dedicated 00112233_7, draining         0      0 B       -          0        0  -            "x\ty"
+acme                shared telemetry                      12        -    1m0s          2       ≤9  telemetry/#  telemetry/7
 `
 	var out bytes.Buffer
 	if err := writeRows(&out, rows, now); err != nil {
@@ -96,7 +103,7 @@ func TestDetails(t *testing.T) {
 	d := details{
 		row: row{
 			Tenant: "acme", Topic: "sensors/room1", Rule: "sensors/#", StreamKind: tenant.StreamDedicated,
-			Stream: "MQTT_acme_t_f7fb0e046515f1cd9f65ea7a37ab21af_12", Messages: 3, Bytes: 2048, Oldest: ago(time.Minute), Consumers: 2, Lag: 3,
+			Stream: "MQTT_acme_t_f7fb0e046515f1cd9f65ea7a37ab21af_12", Messages: 3, Bytes: size(2048), Oldest: ago(time.Minute), Consumers: 2, Lag: 3, LagExact: true,
 		},
 		Created: now.Add(-time.Hour), Replicas: 3,
 		Limits: limits{WhenFull: "reject", Keep: "until_consumed", BacklogBytes: 25 << 20, BacklogMessages: -1, TTLSeconds: 129600},
@@ -106,8 +113,8 @@ func TestDetails(t *testing.T) {
 			HoldWhenFull: tenant.HoldDiscardOldest, HoldMessages: 5000, HoldBytes: -1,
 		},
 		Details: []consumer{
-			{Name: "averages", Kind: jetstream.NativeDurable, Pending: 1, Unacknowledged: 2, HoldsOldest: true},
-			{Name: "b_one", Kind: jetstream.BridgeShared, Bridge: "one", LastActive: ago(5 * time.Second)},
+			{Name: "averages", Kind: jetstream.NativeDurable, Pending: 1, Unacknowledged: 2, HoldsOldest: new(true)},
+			{Name: "b_one", Kind: jetstream.BridgeShared, Bridge: "one", LastActive: ago(5 * time.Second), HoldsOldest: new(false)},
 		},
 	}
 	want := `
@@ -161,6 +168,61 @@ bridge, shared         0               0           5s  no            b_one
 	}
 	if text := out.String(); strings.Contains(text, "the rule says") {
 		t.Error(text)
+	}
+}
+
+func TestSharedDetails(t *testing.T) {
+	d := details{
+		row: row{
+			Tenant: "acme", Topic: "telemetry/7", Rule: "telemetry/#", StreamKind: tenant.StreamShared, Stream: "MQTT_acme_s_telemetry",
+			Messages: 12, Oldest: ago(time.Minute), Consumers: 3, Lag: 12, LagExact: true,
+		},
+		Created: now.Add(-time.Hour), Replicas: 1,
+		Limits: limits{WhenFull: "reject", Keep: "until_consumed", BacklogBytes: 1 << 30, BacklogMessages: 1000, TTLSeconds: 3600},
+		Policy: &policy{
+			Filter: "telemetry/#", Stream: tenant.StreamShared, Topics: 100_000, HoldWhenFull: tenant.HoldBlock,
+			limits: limits{WhenFull: "reject", Keep: "until_consumed", BacklogBytes: 1 << 30, BacklogMessages: 1000, TTLSeconds: 3600},
+		},
+		Shared: &shared{Topics: 1, Messages: 12, Bytes: 2048},
+		Details: []consumer{
+			{Name: "b_one_3", Kind: jetstream.BridgeOwn, Bridge: "one", Pending: 1, Unacknowledged: 11, Lag: 12, LagExact: true, HoldsOldest: new(true)},
+			{Name: "b_two", Kind: jetstream.BridgeShared, Bridge: "two", Pending: 40, Lag: 9},
+			{Name: "b_one", Kind: jetstream.BridgeShared, Bridge: "one", LagExact: true, HoldsOldest: new(false)},
+		},
+	}
+	want := `
+Tenant         acme
+Topic          telemetry/7
+Rule           telemetry/#
+Stream         shared MQTT_acme_s_telemetry
+Created        2026-03-04T04:06:07Z, replicas: 1
+Messages       12
+Oldest         1m0s
+Consumers      3
+Lag            12
+In the stream  12 messages, 2 KiB, of 1 topic
+
+POLICY            IN FORCE
+stream            shared
+when_full         reject
+keep              until_consumed
+backlog_bytes     1 GiB
+backlog_messages  1000
+ttl               1h
+topics            100000
+hold_when_full    block
+
+WHO             LAG  PENDING  UNACKNOWLEDGED  LAST ACTIVE  HOLDS OLDEST  CONSUMER
+bridge, own      12        1              11            -  yes           b_one_3
+bridge, shared   ≤9       40               0            -  perhaps       b_two
+bridge, shared    0        0               0            -  no            b_one
+`
+	var out bytes.Buffer
+	if err := d.write(&out, now); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want[1:], out.String()); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -75,8 +75,12 @@ func explain(i *jetstream.Inspector, name, topic string, err error) error {
 	case !errors.Is(err, jetstream.ErrNoTopic):
 		return err
 	}
-	if p, ok := i.Policy(name, topic); ok && p.Stream != tenant.StreamDedicated {
-		return fmt.Errorf("tenant %s has no stream of topic %q: the rule %q makes it %s", name, topic, p.Filter, p.Stream)
+	switch p, _ := i.Policy(name, topic); p.Stream {
+	case tenant.StreamTransient:
+		return fmt.Errorf("nothing is stored of topic %q of tenant %s: the rule %q makes it transient", topic, name, p.Filter)
+	case tenant.StreamShared:
+		return fmt.Errorf("tenant %s has no stream of topic %q: that of the shared rule %q is not there", name, topic, p.Filter)
+	case tenant.StreamDedicated:
 	}
 	return fmt.Errorf("tenant %s has no stored topic %q", name, topic)
 }

@@ -22,10 +22,11 @@ type row struct {
 	Stream     string            `json:"stream"`
 	Draining   bool              `json:"draining"`
 	Messages   uint64            `json:"messages"`
-	Bytes      uint64            `json:"bytes"`
+	Bytes      *uint64           `json:"bytes"` // null for a topic of a shared rule: JetStream counts the bytes of the whole stream
 	Oldest     *time.Time        `json:"oldest"`
 	Consumers  int               `json:"consumers"`
 	Lag        uint64            `json:"lag"`
+	LagExact   bool              `json:"lag_exact"` // else the lag is what it can be at most
 }
 
 // details are a topic in show.
@@ -35,7 +36,15 @@ type details struct {
 	Replicas int        `json:"replicas"`
 	Limits   limits     `json:"limits"` // in force
 	Policy   *policy    `json:"policy"` // what the rule says; null where the tenant is not known
+	Shared   *shared    `json:"shared"` // null for a dedicated topic
 	Details  []consumer `json:"consumer_details"`
+}
+
+// shared is what the stream of a shared rule holds of all its topics.
+type shared struct {
+	Topics   uint64 `json:"topics"` // that have messages
+	Messages uint64 `json:"messages"`
+	Bytes    uint64 `json:"bytes"`
 }
 
 type limits struct {
@@ -53,16 +62,19 @@ type policy struct {
 	HoldWhenFull tenant.Hold `json:"hold_when_full"`
 	HoldMessages int64       `json:"hold_messages"`
 	HoldBytes    int64       `json:"hold_bytes"`
+	Topics       int64       `json:"topics"` // of a shared rule
 }
 
 type consumer struct {
 	Name           string                 `json:"name"`
 	Kind           jetstream.ConsumerKind `json:"kind"`
 	Bridge         string                 `json:"bridge"`
-	Pending        uint64                 `json:"pending"`
-	Unacknowledged uint64                 `json:"unacknowledged"`
+	Pending        uint64                 `json:"pending"`        // of all topics that the consumer is for
+	Unacknowledged uint64                 `json:"unacknowledged"` // likewise
+	Lag            uint64                 `json:"lag"`            // of this topic
+	LagExact       bool                   `json:"lag_exact"`
 	LastActive     *time.Time             `json:"last_active"`
-	HoldsOldest    bool                   `json:"holds_oldest"`
+	HoldsOldest    *bool                  `json:"holds_oldest"` // null where it cannot be told
 }
 
 // purged is what purge has done.
@@ -75,12 +87,17 @@ type purged struct {
 
 func newRow(i *jetstream.Inspector, t jetstream.StoredTopic) row {
 	p, _ := i.Policy(t.Tenant, t.Topic)
-	return row{
+	r := row{
 		Tenant: t.Tenant, Topic: t.Topic, Rule: p.Filter,
 		StreamKind: t.Kind, Stream: t.Stream, Draining: t.Draining,
-		Messages: t.Messages, Bytes: t.Bytes, Oldest: moment(t.Oldest),
-		Consumers: len(t.Consumers), Lag: t.Lag(),
+		Messages: t.Messages, Oldest: moment(t.Oldest),
+		Consumers: len(t.Consumers),
 	}
+	if t.Shared == nil {
+		r.Bytes = &t.Bytes
+	}
+	r.Lag, r.LagExact = t.Lag()
+	return r
 }
 
 func newDetails(i *jetstream.Inspector, t jetstream.StoredTopic) details {
@@ -99,21 +116,29 @@ func newDetails(i *jetstream.Inspector, t jetstream.StoredTopic) details {
 				WhenFull: p.WhenFull, Keep: p.Keep,
 				BacklogBytes: limit(p.BacklogBytes), BacklogMessages: limit(p.BacklogMessages), TTLSeconds: seconds(p.TTL),
 			},
-			HoldWhenFull: p.HoldWhenFull, HoldMessages: limit(p.HoldMessages), HoldBytes: limit(p.HoldBytes),
+			HoldWhenFull: p.HoldWhenFull, HoldMessages: limit(p.HoldMessages), HoldBytes: limit(p.HoldBytes), Topics: limit(p.Topics),
 		}
 	}
+	if t.Shared != nil {
+		d.Shared = &shared{Topics: t.Shared.Topics, Messages: t.Shared.Messages, Bytes: t.Shared.Bytes}
+	}
 	for _, c := range t.Consumers {
-		d.Details = append(d.Details, consumer{
+		one := consumer{
 			Name: c.Name, Kind: c.Kind, Bridge: c.Bridge, Pending: c.Pending, Unacknowledged: c.Unacknowledged,
-			LastActive: moment(c.Active), HoldsOldest: c.HoldsOldest,
-		})
+			Lag: c.Lag, LagExact: !c.Unsure, LastActive: moment(c.Active),
+		}
+		if !c.Unsure {
+			one.HoldsOldest = &c.HoldsOldest
+		}
+		d.Details = append(d.Details, one)
 	}
 	return d
 }
 
-// streamText is the kind of the stream and what tells its name from others: of MQTT_acme_t_<32 digits>_7 the first 8 digits and the 7.
+// streamText is the kind of the stream and what tells its name from others: of MQTT_acme_t_<32 digits>_7 the first 8 digits and the 7, of
+// MQTT_acme_s_telemetry the name of the rule.
 func (r row) streamText() string {
-	short := strings.TrimPrefix(r.Stream, "MQTT_"+r.Tenant+"_t_")
+	short := strings.TrimPrefix(strings.TrimPrefix(r.Stream, "MQTT_"+r.Tenant+"_t_"), "MQTT_"+r.Tenant+"_s_")
 	if hash, generation, ok := strings.Cut(short, "_"); ok && len(hash) > 8 {
 		short = hash[:8] + "_" + generation
 	}
