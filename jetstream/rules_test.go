@@ -178,6 +178,7 @@ func eachCombination(t *testing.T, ruleOf func(func(*tenant.Rule)) tenant.Rule) 
 					logs := two(t, rule)
 					a, b := logs[0], logs[1]
 					s, r := attach(t, a, "t/x", "")
+					awaitStream(t, a, "t/x", "without the mark of the move", isEmpty)
 
 					// Full.
 					var unacknowledged []reader.Delivery
