@@ -26,8 +26,8 @@ func (r *Reader) remake(ctx context.Context) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
-	state := stream.CachedInfo().State
 	// Whatever has been delivered was stored before the state was asked for.
+	state := stream.CachedInfo().State
 	// A stream may have been made with sequences that go on where nobody has been.
 	first := max(stream.CachedInfo().Config.FirstSeq, 1)
 	anew := name != before.stream || state.LastSeq < before.high || first > before.high+1
@@ -48,16 +48,19 @@ func (r *Reader) remake(ctx context.Context) (name string, err error) {
 	if err := r.clear(ctx, name); err != nil {
 		return "", err
 	}
-	filtered := len(r.cfg.Filters) > 0
 	lost := before.pending
 	switch {
 	case !anew:
-		lost = before.missed(stream.CachedInfo(), info, filtered)
-	case !filtered:
-		// What the new stream has had before the consumer was there. With replicas more may have come since its state was asked for, but
-		// none of that is above where the consumer starts.
-		stored, before := state.LastSeq+1-first, max(info.AckFloor.Stream+1, first)-first
-		lost += max(before, stored-min(stored, info.NumPending+uint64(info.NumAckPending)))
+		lost, err = r.missing(ctx, &before, stream, info)
+	case len(r.cfg.Filters) == 0:
+		// What the new stream has had before the consumer was there, by the stream and, where that has replicas, by the one that the consumer
+		// has looked at.
+		var early uint64
+		early, _, err = r.countGone(ctx, stream, first-1)
+		lost += max(early, max(info.AckFloor.Stream+1, first)-first)
+	}
+	if err != nil {
+		return "", err
 	}
 	r.settleDown(name, anew, lost)
 	counted := "lost"
@@ -84,25 +87,4 @@ func (r *Reader) settleDown(stream string, anew bool, lost uint64) {
 		r.cfg.Metrics.lose(lost)
 		r.sink.Lost(lost)
 	}
-}
-
-// missed counts what lay between the last delivery and the end of the stream when the consumer was made again, and is not
-// there any more; what expired meanwhile is among it. In a stream of many subjects only what the last delivery told of
-// can be counted.
-func (p *position) missed(stream *natsjs.StreamInfo, info *natsjs.ConsumerInfo, filtered bool) uint64 {
-	state := stream.State
-	expected := p.pending
-	if !filtered {
-		expected = state.LastSeq - p.high
-	}
-	// Of what the new consumer will deliver, the sink may hold a part already.
-	there := info.NumPending + uint64(info.NumAckPending)
-	if state.FirstSeq <= p.high {
-		held := uint64(p.unsettled())
-		if stream.Config.Retention == natsjs.LimitsPolicy {
-			held = p.high + 1 - max(p.next(), state.FirstSeq) // what was acknowledged stays in the stream
-		}
-		there -= min(there, held)
-	}
-	return expected - min(expected, there)
 }
