@@ -47,6 +47,9 @@ func (r *Reader) keep() {
 	beat := time.NewTicker(listenEvery)
 	defer beat.Stop()
 	defer r.patience.Stop()
+	r.turn = time.NewTimer(listenEvery)
+	r.turn.Stop()
+	defer r.turn.Stop()
 	defer r.lock(r.giveBack)
 	for {
 		select {
@@ -73,6 +76,9 @@ func (r *Reader) keep() {
 		case <-beat.C:
 			r.listen()
 			r.resize()
+			r.look()
+		case <-r.turn.C:
+			r.ask()
 		case <-r.changed:
 			r.connection()
 		case advisory := <-r.gone:

@@ -66,7 +66,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(count, prometheus.GaugeValue, float64(n))
 }
 
-// lag is what the last delivery told of, and what the sink still holds.
+// lag is what the consumer told of, and what the sink still holds.
 func (r *Reader) lag() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -3,6 +3,7 @@ package reader
 import (
 	"context"
 	"math/bits"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -28,8 +29,13 @@ const (
 )
 
 // Pace lets the readers of one connection start over a few at a time, by the bytes that the server will send each of them
-// at once. It is safe for concurrent use.
-type Pace struct{ room *semaphore.Weighted }
+// at once, and those that stand still ask for their lag one after the other. It is safe for concurrent use.
+type Pace struct {
+	room *semaphore.Weighted
+
+	mu    sync.Mutex
+	asked time.Time // when the last of those turns is
+}
 
 // NewPace returns the pace of one connection.
 func NewPace() *Pace { return &Pace{room: semaphore.NewWeighted(paceBytes)} }

@@ -11,7 +11,7 @@ type position struct {
 	last    uint64 // consumer sequence of the last delivery accepted, 0 after a reset
 	high    uint64 // highest stream sequence handed to the sink or settled otherwise
 	origin  uint64 // stream sequence before the first that the consumer is there for
-	pending uint64 // messages after that one, as the last delivery told
+	pending uint64 // messages for the consumer above high, as it last told
 	// syncing: a reset was asked for; everything is dropped until consumer sequence 1.
 	syncing bool
 	// paused: the sink has no room; everything is dropped until Resume.
@@ -84,6 +84,8 @@ func (p *position) forget(after uint64) {
 	for _, s := range p.open[i:] {
 		if s.acked {
 			p.acked--
+		} else {
+			p.pending++
 		}
 	}
 	p.open = p.open[:i]

@@ -93,7 +93,7 @@ type Config struct {
 	Size  int // bytes of a message, as far as that is known beforehand; 0: it is not
 	// MaxWindow is how many messages may be unacknowledged at most, however small they are: a power of two; 0: 256.
 	MaxWindow int
-	// Pace is shared by the readers of Conn. Nil: each starts over when it has to, however many others do.
+	// Pace is shared by the readers of Conn. Nil: each starts over, and asks for its lag, when it has to, however many others do.
 	Pace *Pace
 	// Decode turns what lies in the stream into a message that keeps nothing of m; Stored is filled in by the reader. One that it
 	// refuses is acknowledged, counted as bad_subject, logged and not delivered; nil without an error, or with ErrMark, is acknowledged only.
@@ -144,6 +144,9 @@ type Reader struct {
 	made     natsjs.ConsumerConfig // of the consumer as it is
 	patience *time.Timer           // when the reader's turn to start over ends in any case
 	probed   time.Time             // when an acknowledgement last asked for an answer
+	stood    standstill            // when the reader last looked
+	asking   bool                  // turn is set
+	turn     *time.Timer           // when the reader's turn to ask for its lag comes
 
 	// calls is held while the sink is called, and taken before mu.
 	calls sync.Mutex

@@ -101,7 +101,9 @@ func (r *Reader) accept(m *wire.Msg, p place) bool {
 		return false
 	}
 	r.last = p.consumer
-	r.pending = p.pending
+	if p.stream >= r.high { // what is below may have messages behind it that the sink holds
+		r.pending = p.pending
+	}
 	if p.stream > r.high {
 		r.hand(p.stream)
 		return true
