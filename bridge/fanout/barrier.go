@@ -7,8 +7,9 @@ import (
 )
 
 // barrier keeps the order of one session through a move of topics: what was stored after the move, at a place that gained topics, waits until
-// the session has taken everything from before it at the places that lost some. As what waits is always of a later move than what is
-// waited for, barriers never wait for each other.
+// the session has taken everything from before it at the places that lost some, and from before the moves before: a topic may have had
+// nothing for the session at the place in between. As what waits is always of a later move than what is waited for, barriers never wait in a
+// circle.
 type barrier struct {
 	move tenant.Move
 
@@ -17,7 +18,7 @@ type barrier struct {
 	last  map[tenant.Place]uint64 // the sequence up to which a place belongs to the time before
 	// behind counts the subscriptions that have yet to come to their last, and whoever counts them.
 	behind  int
-	stopped []*Subscription // have something that waits; woken when it need not any more
+	stopped []*Subscription // have something that waits; woken when it may not have to any more
 }
 
 // bound is what a subscription has to come to for a barrier of its member.
@@ -45,6 +46,9 @@ func (m *Member) setBarrier(move tenant.Move, last map[tenant.Place]uint64) {
 		m.mu.Unlock()
 		return
 	}
+	for _, former := range m.barriers[:i] {
+		former.known = true // where the end of its move was missed, nobody will say where it stands any more
+	}
 	b := m.barriers[i]
 	b.known, b.last, b.behind = true, last, 1
 	var losing []*Subscription
@@ -58,10 +62,8 @@ func (m *Member) setBarrier(move tenant.Move, last map[tenant.Place]uint64) {
 		sub.bind(b, last[sub.feed.place])
 	}
 	m.mu.Lock()
-	stopped := m.through(b)
-	if b.behind > 0 { // what is not beyond the last sequence of its place may go on
-		stopped, b.stopped = b.stopped, nil
-	}
+	stopped := append(m.through(b), b.stopped...) // what is not beyond the last sequence of its place may go on
+	b.stopped = nil
 	m.mu.Unlock()
 	for _, sub := range stopped {
 		sub.wake()
@@ -120,14 +122,17 @@ func (s *Subscription) passBounds() {
 	}
 }
 
-// through counts one less behind a barrier, and returns whom to wake when it was the last. The caller holds mu.
+// through counts one less behind a barrier, and returns whom to wake for it and those that are passed with it. The caller holds mu.
 func (m *Member) through(b *barrier) (stopped []*Subscription) {
-	if b.behind--; b.behind > 0 {
-		return nil
+	b.behind--
+	n := 0
+	for n < len(m.barriers) && m.barriers[n].known && m.barriers[n].behind == 0 {
+		stopped = append(stopped, m.barriers[n].stopped...)
+		m.barriers[n].stopped = nil
+		n++
 	}
-	m.barriers = slices.DeleteFunc(m.barriers, func(other *barrier) bool { return other == b })
+	m.barriers = slices.Delete(m.barriers, 0, n)
 	m.barred.Store(len(m.barriers) > 0)
-	stopped, b.stopped = b.stopped, nil
 	return stopped
 }
 
