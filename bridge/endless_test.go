@@ -23,3 +23,5 @@ func (e *endless) Hold()      {}
 func (e *endless) Close()     {}
 
 func (e *endless) Includes(string) bool { return true }
+
+func (e *endless) Former() bool { return false }

@@ -82,6 +82,7 @@ func (l *listCursor) Next() (d reader.Delivery, held, ok bool) {
 func (l *listCursor) Ack(sequence uint64) { l.acked = append(l.acked, sequence) }
 func (l *listCursor) Hold()               { l.hold = true }
 func (*listCursor) Includes(string) bool  { return false }
+func (*listCursor) Former() bool          { return false }
 
 func (l *listCursor) Close() { l.closed = true }
 

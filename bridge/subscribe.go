@@ -264,7 +264,7 @@ func (c *conn) Opened(sub *fanout.Subscription) {
 func (c *conn) Moved(sub *fanout.Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.session.subs.moved(sub)
+	c.session.subs.moved(sub.Place(), sub)
 }
 
 // Ended drops a cursor for which nothing comes any more.

@@ -22,6 +22,8 @@ type source interface {
 	Hold()
 	// Includes tells whether it is there for a filter, at a place of many topics.
 	Includes(filter string) bool
+	// Former tells that it has only what is left in the former stream of a dedicated topic.
+	Former() bool
 	// Close gives back what was not acknowledged.
 	Close()
 }
@@ -146,28 +148,46 @@ func (ss *subscriptions) open(place tenant.Place, src source, wake func(*cursor)
 		src.Close()
 		return
 	}
-	former := ss.cursors[place]
-	if former != nil && former.source == src {
-		ss.fill(former)
+	before, former := ss.cursors[place], src.Former()
+	if former {
+		before = ss.formerOf(place, src)
+	}
+	if before != nil && before.source == src {
+		ss.fill(before)
 		return
 	}
 	c := &cursor{source: src, wake: wake, place: place}
 	if !src.Bind(c) {
 		return
 	}
-	if former != nil {
-		ss.close(former)
+	if before != nil {
+		ss.close(before)
 	}
 	ss.fill(c)
 	if len(c.filters) == 0 && !ss.changing {
 		src.Close() // opened for a filter that has just been taken back
 		return
 	}
-	ss.cursors[place] = c
+	if former {
+		ss.former = append(ss.former, c)
+	} else {
+		ss.cursors[place] = c
+	}
 	if c.many() {
 		ss.many = append(ss.many, c)
 	}
 	ss.enqueue(c)
+}
+
+// formerOf returns the cursor of a source that is former, nil where there is none.
+func (ss *subscriptions) formerOf(place tenant.Place, src source) *cursor {
+	ss.moved(place, src) // it may be about to be told so
+	for _, c := range ss.former {
+		if c.source == src {
+			return c
+		}
+	}
+	return nil
 }
 
 // fill gives a cursor the filters for which its source is there.
@@ -180,13 +200,10 @@ func (ss *subscriptions) fill(c *cursor) {
 }
 
 // moved puts a cursor aside, so that its place can have another one.
-func (ss *subscriptions) moved(src source) {
-	for place, c := range ss.cursors {
-		if c.source == src {
-			delete(ss.cursors, place)
-			ss.former = append(ss.former, c)
-			return
-		}
+func (ss *subscriptions) moved(place tenant.Place, src source) {
+	if c := ss.cursors[place]; c != nil && c.source == src {
+		delete(ss.cursors, place)
+		ss.former = append(ss.former, c)
 	}
 }
 

@@ -12,11 +12,11 @@ import (
 // Session is the receiving end of a Member.
 type Session interface {
 	// Opened hands over a subscription to a place with topics that a filter of the session matches: before Subscribe returns, and whenever
-	// there is a further one. It may come again for the same subscription, and for one that is not wanted any more, which it closes. It
-	// must not block.
+	// there is a further one. It may come again for the same subscription, also for one that is Former, and for one that is not wanted any
+	// more, which it closes. It must not block.
 	Opened(s *Subscription)
-	// Moved tells that a subscription to a dedicated topic has only what is left in the topic's former stream. There may be another one to
-	// the same place from now on. It must not block.
+	// Moved tells that a subscription to a dedicated topic is Former, which may be before it is Opened. There may be another one to the
+	// same place from now on. It must not block.
 	Moved(s *Subscription)
 	// Ended tells that a subscription is closed because nothing comes for it any more and all of it is acknowledged. It must not block.
 	Ended(s *Subscription)

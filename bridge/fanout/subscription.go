@@ -55,6 +55,13 @@ type place struct {
 // Place is what the subscription is to; zero for an error topic.
 func (s *Subscription) Place() tenant.Place { return s.feed.place }
 
+// Former tells that it has only what is left in the former stream of a dedicated topic. The session is told by Moved as well, after that.
+func (s *Subscription) Former() bool {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	return s.feed.retired != 0
+}
+
 // Includes tells whether a filter of the session has been put into force at a place of many topics.
 func (s *Subscription) Includes(filter string) bool {
 	s.feed.mu.Lock()
