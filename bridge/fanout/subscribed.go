@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -63,11 +64,8 @@ func (w *subscribed) attach(ctx context.Context, p tenant.Place) error {
 	if there {
 		return nil
 	}
-	sub, f, first, err := m.join(ctx, p, false)
+	sub, err := m.include(ctx, p, w.filter, hold)
 	if err != nil {
-		return err
-	}
-	if err := f.include(ctx, sub, w.filter, hold, first); err != nil {
 		return err
 	}
 	h.mu.Lock()
@@ -84,6 +82,20 @@ func (w *subscribed) attach(ctx context.Context, p tenant.Place) error {
 		return errClosed
 	}
 	return nil
+}
+
+// include puts a filter into force at a place of many topics.
+func (m *Member) include(ctx context.Context, p tenant.Place, name string, hold bool) (*Subscription, error) {
+	for {
+		sub, f, first, err := m.join(ctx, p, false)
+		if err != nil {
+			return nil, err
+		}
+		// One that has drained may be closed meanwhile: there is another one then, unless the session has left.
+		if err = f.include(ctx, sub, name, hold, first); !errors.Is(err, errClosed) {
+			return sub, err
+		}
+	}
 }
 
 // attached tells whether a filter has a subscription to a place, and whether it holds.
