@@ -43,7 +43,8 @@ func newAdoption() *adoption {
 }
 
 // OnCreated sets who is told of topics that were created, by whatever bridge, this one included, while a watched filter matched;
-// it is called before the first Watch. f must not block, and may be told of the same topic again. The topic's consumer for this
+// it is called before the first Watch. f must not block, and may be told of the same topic again. It is told before Mover.Release of what
+// has moved meanwhile. The topic's consumer for this
 // bridge exists: Attach(ctx, tenant.Dedicated(topic), "", 0, nil, sink) adopts it with everything stored since, also after one that failed; a topic that
 // nobody here wants any more is given back with Release(topic).
 func (l *Log) OnCreated(f func(topic string)) {
@@ -104,6 +105,26 @@ func (l *Log) tellCreated() {
 				// The reader that is attached has seen the stream of an earlier generation go, and finds its own way.
 				a.discard(t)
 			}
+		}
+	}
+}
+
+// tellMoved tells of topics that have moved before the consumer made for this bridge was adopted. It returns when the listener knows.
+func (l *Log) tellMoved(rec *rulesRecord) {
+	a := l.adoption
+	a.mu.Lock()
+	listener := a.listener
+	a.mu.Unlock()
+	for _, t := range l.register.all() {
+		if e, _, _ := t.look(); !e.Value.Moved || rec.stays(t.name) {
+			continue
+		}
+		switch _, _, offered := t.offered(); {
+		case !offered:
+		case listener != nil && l.filters.wants(t.name):
+			listener(t.name)
+		default:
+			a.discard(t)
 		}
 	}
 }

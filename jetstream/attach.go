@@ -84,8 +84,13 @@ func (l *Log) attach(ctx context.Context, a *attachment, from uint64, sink reade
 	topic, name, missing := a.key.place.Name, a.key.name, false
 	for {
 		t := l.register.topic(topic)
-		if e, _, _ := t.look(); e.Live && e.Value.Moved && from > 0 {
-			return l.attachMoved(ctx, a, t, from, sink)
+		if e, _, _ := t.look(); e.Live && e.Value.Moved {
+			if from > 0 {
+				return l.attachMoved(ctx, a, t, from, sink)
+			}
+			if stream, generation, ok := t.offered(); ok && name == "" {
+				return l.adoptMoved(ctx, a, t, stream, generation, sink)
+			}
 		}
 		if err := t.ready(ctx, missing); err != nil {
 			return nil, err
@@ -269,6 +274,9 @@ func (l *Log) opened(a *attachment, r *reader.Reader) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a.Reader = r
+	if stream := a.stays.Load(); stream != nil {
+		l.retire(a, *stream)
+	}
 }
 
 func (l *Log) unreserve(a *attachment) {

@@ -2,6 +2,9 @@ package jetstream
 
 import (
 	"context"
+	"errors"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/tenant"
@@ -12,6 +15,21 @@ func (l *Log) attachMoved(ctx context.Context, a *attachment, t *Topic, from uin
 	stream := t.stream()
 	a.stays.Store(&stream)
 	return l.openFormer(ctx, l.readerConfig(t.shard, stream, a.key.name), from, sink)
+}
+
+// adoptMoved opens the consumer that the creator of a topic has made for this bridge, where the topic has moved since.
+func (l *Log) adoptMoved(ctx context.Context, a *attachment, t *Topic, stream string, generation uint64, sink reader.Sink) (*reader.Reader, error) {
+	a.stays.Store(&stream)
+	config := l.readerConfig(t.shard, stream, "")
+	config.Adopt, config.Start, config.Deliver = true, reader.StartAll, adoptedDeliver(l.store.config.Bridge, stream)
+	r, err := reader.Open(ctx, config, sink)
+	if errors.Is(err, natsjs.ErrStreamNotFound) {
+		err = errMoved // without the consumer nobody has kept it
+	}
+	if err == nil || errors.Is(err, errMoved) {
+		t.take(generation)
+	}
+	return r, err
 }
 
 // attachFormer is attachMoved for a topic that may have another stream by now.
@@ -37,8 +55,13 @@ func (l *Log) retireReaders(topic, stream string) {
 			continue
 		}
 		a.stays.Store(&stream)
-		delete(l.attachments, key)
-		a.key.place = tenant.Place{Name: stream}
-		l.attachments[a.key] = a
+		l.retire(a, stream)
 	}
+}
+
+// retire makes room for a reader of a later stream. The caller holds mu.
+func (l *Log) retire(a *attachment, stream string) {
+	delete(l.attachments, a.key)
+	a.key.place = tenant.Place{Name: stream}
+	l.attachments[a.key] = a
 }

@@ -93,6 +93,7 @@ func (r *rules) catchUp(ctx context.Context, rec rulesRecord, p *progress) error
 	}
 	if !p.released && rec.Phase == phaseSettled {
 		if rec.Former != nil {
+			r.log.tellMoved(&rec)
 			r.retireReaders(&rec)
 			for _, t := range r.log.openTransient() {
 				t.flush(ctx)

@@ -142,6 +142,7 @@ func (a *audience) Hold(move tenant.Move) {
 
 // Release says where the barriers stand, and lets what is left of the former places drain.
 func (a *audience) Release(move tenant.Move, last map[tenant.Place]uint64) {
+	a.hub.awaitCreated(a.log) // those that move are retired with the others
 	moved := a.retire(move)
 	for _, sub := range moved {
 		sub.member.session.Moved(sub)

@@ -19,14 +19,17 @@ const (
 	maxOpening = 4
 	// openRetry is the wait after a created topic could not be attached.
 	openRetry = time.Second
+	// openPatience is how long the end of a move waits for topics that were created before it and are not attached yet.
+	openPatience = 5 * time.Second
 )
 
 // watched are the filters of one tenant's sessions, and its created topics that are to be attached; guarded by hub.mu.
 type watched struct {
 	index   index.Index[*subscribed]
 	watches int
-	created []string // in the order told; bounded by the topics that there are
-	workers int      // goroutines that attach them
+	created []string      // in the order told; bounded by the topics that there are
+	workers int           // goroutines that attach them
+	idle    chan struct{} // closed when there are none, and replaced; nil: nobody waits for that
 }
 
 // watch subscribes to every dedicated topic that the filter matches, those that exist and those to come.
@@ -178,10 +181,38 @@ func (h *Hub) openCreated(log Log, all *watched) {
 			all.created = append(all.created, topic)
 		}
 	}
-	if all.workers--; all.workers == 0 && all.watches == 0 {
-		delete(h.watched, log)
+	if all.workers--; all.workers == 0 {
+		if all.idle != nil {
+			close(all.idle)
+			all.idle = nil
+		}
+		if all.watches == 0 {
+			delete(h.watched, log)
+		}
 	}
 	h.mu.Unlock()
+}
+
+// awaitCreated returns when the topics that were told of are attached, or after some time.
+func (h *Hub) awaitCreated(log Log) {
+	h.mu.Lock()
+	all := h.watched[log]
+	if all == nil || all.workers == 0 {
+		h.mu.Unlock()
+		return
+	}
+	if all.idle == nil {
+		all.idle = make(chan struct{})
+	}
+	idle := all.idle
+	h.mu.Unlock()
+	timer := time.NewTimer(openPatience)
+	defer timer.Stop()
+	select {
+	case <-idle:
+	case <-timer.C:
+	case <-h.ctx.Done():
+	}
 }
 
 // openOne makes the feed of a created topic, or gives the topic back where nobody wants it any more. It reports whether it
@@ -201,6 +232,9 @@ func (h *Hub) openOne(k key) (again bool) {
 	}
 	h.mu.Unlock()
 	if err := f.wait(h.ctx); err != nil {
+		if errors.Is(err, reader.ErrMoved) {
+			return false // with nothing that is for this bridge
+		}
 		h.log.Warn("fanout: a created topic cannot be attached", zap.String("topic", k.place.Name), zap.Error(err))
 		return h.ctx.Err() == nil
 	}
