@@ -167,7 +167,7 @@ func TestTopicsMoveAgainUnderStuckSubscribers(t *testing.T) {
 
 // TestTopicsMoveAtRandom moves topics of two bridges from one place to any other, while clients take some messages now and then.
 func TestTopicsMoveAtRandom(t *testing.T) {
-	const moves = 60
+	const moves = 30
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
