@@ -138,7 +138,7 @@ func TestTopicsMoveAgainUnderStuckSubscribers(t *testing.T) {
 		"one 10 other 0 third 0 dedicated 10 other 0 one 10",
 	} {
 		t.Run(path, func(t *testing.T) {
-			r := newRig(t, tenant.Quotas{}, nil)
+			r := newBridge(t, newServerProcess(t), tenant.Quotas{}, nil)
 			m, pub := newMover(t, r), r.connect(codec.V5, "pub")
 			clients := []*stuckClient{
 				newStuckClient(r, "exact", "a/1"), newStuckClient(r, "wild", "a/#"), newStuckClient(r, "several", "#", "a/+", "a/1"),
@@ -171,7 +171,7 @@ func TestTopicsMoveAtRandom(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	one := newRig(t, tenant.Quotas{}, nil)
+	one := newBridge(t, newServerProcess(t), tenant.Quotas{}, nil)
 	rigs := []*rig{one, newBridge(t, one.nats, tenant.Quotas{}, nil)}
 	m := newMover(t, rigs...)
 	var clients []*stuckClient
