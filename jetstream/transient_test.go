@@ -193,7 +193,7 @@ func TestTransientTopicsAreNotMade(t *testing.T) {
 	if _, err := l.link.js.Publish(ctxOf(t), message.Subject("acme", "live/1"), nil); !errors.Is(err, natsjs.ErrNoStreamResponse) {
 		t.Errorf("a JetStream publish is answered with %v", err)
 	}
-	// Where somebody listens nobody says so, and the message is delivered.
+	// Where somebody listens nobody says so, and the message is not delivered either.
 	s := newSink()
 	listen(t, l, "live/#", s)
 	ctx, cancel := context.WithCancel(ctxOf(t))
@@ -202,7 +202,8 @@ func TestTransientTopicsAreNotMade(t *testing.T) {
 		_, err := l.link.js.Publish(ctx, message.Subject("acme", "live/1"), []byte("from JetStream"))
 		answered <- err
 	}()
-	if d := s.next(t); string(d.Payload) != "from JetStream" {
+	publishTransient(t, l, "live/1", "from Weir")
+	if d := s.next(t); string(d.Payload) != "from Weir" {
 		t.Errorf("%q is delivered", d.Payload)
 	}
 	select {
