@@ -66,11 +66,11 @@ func (l *Log) Attach(ctx context.Context, place tenant.Place, name string, from 
 	var r *reader.Reader
 	switch place.Stream {
 	case "":
-		r, err = l.attachFormer(ctx, a, from, sink)
+		r, err = l.attachFormer(ctx, place.Name, name, from, sink)
 	case tenant.StreamShared:
 		r, err = l.attachShared(ctx, place, name, from, filters, sink)
 	default:
-		r, err = l.attach(ctx, a, from, sink)
+		r, err = l.attach(ctx, a, place.Name, name, from, sink)
 	}
 	if err != nil {
 		l.unreserve(a)
@@ -80,13 +80,13 @@ func (l *Log) Attach(ctx context.Context, place tenant.Place, name string, from 
 	return a, nil
 }
 
-func (l *Log) attach(ctx context.Context, a *attachment, from uint64, sink reader.Sink) (*reader.Reader, error) {
-	topic, name, missing := a.key.place.Name, a.key.name, false
+func (l *Log) attach(ctx context.Context, a *attachment, topic, name string, from uint64, sink reader.Sink) (*reader.Reader, error) {
+	missing := false
 	for {
 		t := l.register.topic(topic)
 		if e, _, _ := t.look(); e.Live && e.Value.Moved {
 			if from > 0 {
-				return l.attachMoved(ctx, a, t, from, sink)
+				return l.attachMoved(ctx, a, t, name, from, sink)
 			}
 			if stream, generation, ok := t.offered(); ok && name == "" {
 				return l.adoptMoved(ctx, a, t, stream, generation, sink)

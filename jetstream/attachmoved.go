@@ -11,10 +11,10 @@ import (
 )
 
 // attachMoved opens a consumer on what is left in the stream of a topic that has moved.
-func (l *Log) attachMoved(ctx context.Context, a *attachment, t *Topic, from uint64, sink reader.Sink) (*reader.Reader, error) {
+func (l *Log) attachMoved(ctx context.Context, a *attachment, t *Topic, name string, from uint64, sink reader.Sink) (*reader.Reader, error) {
 	stream := t.stream()
 	a.stays.Store(&stream)
-	return l.openFormer(ctx, l.readerConfig(t.shard, stream, a.key.name), from, sink)
+	return l.openFormer(ctx, l.readerConfig(t.shard, stream, name), from, sink)
 }
 
 // adoptMoved opens the consumer that the creator of a topic has made for this bridge, where the topic has moved since.
@@ -33,9 +33,8 @@ func (l *Log) adoptMoved(ctx context.Context, a *attachment, t *Topic, stream st
 }
 
 // attachFormer is attachMoved for a topic that may have another stream by now.
-func (l *Log) attachFormer(ctx context.Context, a *attachment, from uint64, sink reader.Sink) (*reader.Reader, error) {
-	stream := a.key.place.Name
-	return l.openFormer(ctx, l.readerConfig(l.link.shardOf(l.tenant, stream), stream, a.key.name), from, sink)
+func (l *Log) attachFormer(ctx context.Context, stream, name string, from uint64, sink reader.Sink) (*reader.Reader, error) {
+	return l.openFormer(ctx, l.readerConfig(l.link.shardOf(l.tenant, stream), stream, name), from, sink)
 }
 
 func (l *Log) openFormer(ctx context.Context, config reader.Config, from uint64, sink reader.Sink) (*reader.Reader, error) {

@@ -101,7 +101,9 @@ func (r *rules) catchUp(ctx context.Context, rec rulesRecord, p *progress) error
 			if mover != nil {
 				mover.Release(m, r.boundaries(&rec))
 			}
-			r.releaseLines(ctx, &rec)
+			if err := r.releaseLines(ctx, &rec); err != nil {
+				return err
+			}
 		}
 		r.routes.Store(&rec.Policies)
 		r.log.followRules()

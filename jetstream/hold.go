@@ -53,8 +53,9 @@ func (r *rules) lines(rec *rulesRecord) (all []*line) {
 	return all
 }
 
-// releaseLines sends what was held on its way, and returns when it is: what is published by other lines then comes after it.
-func (r *rules) releaseLines(ctx context.Context, rec *rulesRecord) {
+// releaseLines sends what was held on its way, and returns when it is: what is published by other lines then comes after it. It can be done
+// again where the context has ended before.
+func (r *rules) releaseLines(ctx context.Context, rec *rulesRecord) error {
 	for _, t := range r.log.transients {
 		t.release()
 	}
@@ -71,9 +72,10 @@ func (r *rules) releaseLines(ctx context.Context, rec *rulesRecord) {
 		select {
 		case <-m.done:
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // split divides publishes into those of topics that are still at the line's place and others.
