@@ -13,6 +13,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/codec"
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -58,7 +59,7 @@ func (o *order) take(t *testing.T, who string, p *codec.Publish) {
 func TestTopicsMove(t *testing.T) {
 	const rounds, each = 24, 30
 	topics := []string{"a/1", "a/2", "a/1/deep", "a/2/deep", "a/3/deep"}
-	one := newBridge(t, newServerProcess(t), tenant.Quotas{}, nil)
+	one := newBridge(t, serverProcess(natsprocess.New(t)), tenant.Quotas{}, nil)
 	two := newBridge(t, one.nats, tenant.Quotas{}, nil)
 	rigs := []*rig{one, two}
 	var publishers, subscribers sync.WaitGroup
@@ -139,7 +140,7 @@ func awaitNoFormerTopics(t *testing.T, r *rig) {
 // acknowledge: others are not kept waiting, and it gets everything in order in the end.
 func TestTopicMovesUnderStuckSubscriber(t *testing.T) {
 	const each = 400
-	r := newBridge(t, newServerProcess(t), tenant.Quotas{}, nil)
+	r := newBridge(t, serverProcess(natsprocess.New(t)), tenant.Quotas{}, nil)
 	stuck, other, pub := r.connect(codec.V5, "stuck"), r.connect(codec.V5, "other"), r.connect(codec.V5, "pub")
 	stuck.mustSubscribe("a/1", 1)
 	other.mustSubscribe("a/#", 1)

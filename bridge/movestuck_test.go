@@ -15,6 +15,7 @@ import (
 
 	"github.com/weirmq/weir/codec"
 	topicfilter "github.com/weirmq/weir/filter"
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -138,7 +139,7 @@ func TestTopicsMoveAgainUnderStuckSubscribers(t *testing.T) {
 		"one 10 other 0 third 0 dedicated 10 other 0 one 10",
 	} {
 		t.Run(path, func(t *testing.T) {
-			r := newBridge(t, newServerProcess(t), tenant.Quotas{}, nil)
+			r := newBridge(t, serverProcess(natsprocess.New(t)), tenant.Quotas{}, nil)
 			m, pub := newMover(t, r), r.connect(codec.V5, "pub")
 			clients := []*stuckClient{
 				newStuckClient(r, "exact", "a/1"), newStuckClient(r, "wild", "a/#"), newStuckClient(r, "several", "#", "a/+", "a/1"),
@@ -171,7 +172,7 @@ func TestTopicsMoveAtRandom(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	one := newBridge(t, newServerProcess(t), tenant.Quotas{}, nil)
+	one := newBridge(t, serverProcess(natsprocess.New(t)), tenant.Quotas{}, nil)
 	rigs := []*rig{one, newBridge(t, one.nats, tenant.Quotas{}, nil)}
 	m := newMover(t, rigs...)
 	var clients []*stuckClient

@@ -21,6 +21,7 @@ import (
 	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/codec"
 	"github.com/weirmq/weir/jetstream"
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/tenant"
@@ -30,9 +31,7 @@ import (
 const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		os.Exit(child(dir))
-	}
+	natsprocess.Main()
 	goleak.VerifyTestMain(m)
 }
 
@@ -93,6 +92,12 @@ func startNATS(t testing.TB, dir string, port int) *server.Server {
 
 // natsServer is where a rig has its streams.
 type natsServer interface{ ClientURL() string }
+
+// serverProcess is one in a process of its own, by its URL.
+type serverProcess string
+
+// ClientURL is where it listens.
+func (p serverProcess) ClientURL() string { return string(p) }
 
 // stopNATS shuts down the nats-server of a rig, which is in this process.
 func (r *rig) stopNATS() {

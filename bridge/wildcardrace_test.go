@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weirmq/weir/codec"
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -22,7 +23,7 @@ func wait(d time.Duration) {
 // SUBACK comes, and nothing twice.
 func TestRaceOfCreationAndWildcard(t *testing.T) {
 	small := tenant.Quotas{BacklogBytes: 1 << 16}
-	one := newBridge(t, newServerProcess(t), small, nil)
+	one := newBridge(t, serverProcess(natsprocess.New(t)), small, nil)
 	two := newBridge(t, one.nats, small, nil)
 	for name, other := range map[string]*rig{"same bridge": one, "another bridge": two} {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
@@ -73,7 +74,7 @@ func TestIdleTopicGoesByItself(t *testing.T) {
 // A thousand times a topic is being removed at the moment when a subscriber and publishers come back. What is published
 // after Attach returned is delivered, and every publish is stored.
 func TestCleanupRace(t *testing.T) {
-	srv := newServerProcess(t)
+	srv := natsprocess.New(t)
 	a, b := openLog(t, newStoreAt(t, srv, nil)), openLog(t, newStoreAt(t, srv, nil))
 	rounds, lanes := 1000, 4
 	if testing.Short() {

@@ -3,7 +3,6 @@ package jetstream
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
@@ -24,9 +24,7 @@ import (
 const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		os.Exit(child(dir))
-	}
+	natsprocess.Main()
 	goleak.VerifyTestMain(m)
 }
 

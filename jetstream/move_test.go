@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/tenant"
@@ -243,7 +244,7 @@ var movingTopics = []string{"a/1", "a/2", "a/3", "a/1/deep", "a/2/deep", "a/3/de
 
 func twoForMoves(t *testing.T, change func(*Config)) (stores []*Store, logs []*Log) {
 	t.Helper()
-	url := newServerProcess(t)
+	url := natsprocess.New(t)
 	for range 2 {
 		s := newStoreAt(t, url, change)
 		stores, logs = append(stores, s), append(logs, openLog(t, s))
@@ -295,7 +296,7 @@ func tell(stores []*Store, rules []tenant.Rule) {
 
 // The bridge that moves topics is killed at some moment, in whatever phase: another one goes on.
 func TestMoverDies(t *testing.T) {
-	url := newServerProcess(t)
+	url := natsprocess.New(t)
 	var stores []*Store
 	var logs []*Log
 	for range 2 {

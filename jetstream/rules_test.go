@@ -10,6 +10,7 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
@@ -45,7 +46,7 @@ func enforce(t *testing.T, logs []*Log, rules ...tenant.Rule) {
 // two are the logs of two bridges with the same rules.
 func two(t *testing.T, rules ...tenant.Rule) []*Log {
 	t.Helper()
-	srv := newServerProcess(t)
+	srv := natsprocess.New(t)
 	logs := []*Log{openLog(t, newStoreAt(t, srv, nil)), openLog(t, newStoreAt(t, srv, nil))}
 	enforce(t, logs, rules...)
 	return logs

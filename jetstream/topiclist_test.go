@@ -12,6 +12,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
@@ -25,7 +26,7 @@ func limited(topics int64) tenant.Rule {
 // twoWithIdle is two with another idle time.
 func twoWithIdle(t *testing.T, idle time.Duration, rules ...tenant.Rule) []*Log {
 	t.Helper()
-	srv := newServerProcess(t)
+	srv := natsprocess.New(t)
 	change := func(c *Config) { c.TopicIdle = idle }
 	logs := []*Log{openLog(t, newStoreAt(t, srv, change)), openLog(t, newStoreAt(t, srv, change))}
 	enforce(t, logs, rules...)

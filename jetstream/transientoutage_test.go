@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
@@ -77,7 +78,7 @@ func awaitDown(t *testing.T, conn *wire.Conn) {
 
 // NATS stands still, and is killed: nothing that was published since is confirmed.
 func TestTransientWithoutNATS(t *testing.T) {
-	url, process, _ := startServerProcess(t)
+	url, process, _ := natsprocess.Start(t)
 	l := openLog(t, newStoreAt(t, url, nil))
 	enforce(t, []*Log{l}, transientLive)
 	publishTransient(t, l, "live/x", "confirmed")

@@ -9,13 +9,15 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 )
 
 // A thousand times a topic is created on one bridge, and published to without a pause, at the moment when another subscribes with
 // a wildcard. What is published after the subscription is delivered, once and in order, and so is all of a topic that
 // was created after it. Every third time the subscriber goes at once, and no consumer is left over.
 func TestWildcardRace(t *testing.T) {
-	srv := newServerProcess(t)
+	srv := natsprocess.New(t)
 	a, b := manyTopics(t, newStoreAt(t, srv, nil)), manyTopics(t, newStoreAt(t, srv, nil))
 	w := watch(b)
 	rounds, lanes := 400, 4
@@ -156,7 +158,7 @@ func (r *wildcardRace) leave() error {
 // The same topic is made, watched, left and removed again and again, while the records of the filters come and go: what is published
 // after a subscription is delivered.
 func TestWildcardCleanupRace(t *testing.T) {
-	srv := newServerProcess(t)
+	srv := natsprocess.New(t)
 	a, b := manyTopics(t, newStoreAt(t, srv, nil)), manyTopics(t, newStoreAt(t, srv, func(c *Config) { c.linger = 3 * time.Millisecond }))
 	w := watch(b)
 	rounds, lanes := 400, 2

@@ -1,4 +1,6 @@
-package jetstream
+// Package natsprocess runs a nats-server in a process of its own, for tests: the test binary once more. The race detector keeps silent
+// about it there; the server updates a stream and makes a consumer on it at the same time without a lock between them.
+package natsprocess
 
 import (
 	"bufio"
@@ -8,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -15,11 +18,20 @@ import (
 // childDir is the variable that makes the test binary a server, and says where that has its data.
 const childDir = "WEIR_TEST_CHILD_DIR"
 
-// newServerProcess starts a server in a process of its own, of which the race detector keeps silent, and returns its URL. The server
-// updates a stream and makes a consumer on it at the same time without a lock between them.
-func newServerProcess(t *testing.T) string {
+// startTimeout is how long a server may take to be ready.
+const startTimeout = 20 * time.Second
+
+// Main is called first in TestMain. In the process of a server it serves, and does not return.
+func Main() {
+	if dir := os.Getenv(childDir); dir != "" {
+		os.Exit(serve(dir))
+	}
+}
+
+// New starts a server that ends with the test, and returns its URL.
+func New(t testing.TB) string {
 	t.Helper()
-	url, command, stop := startServerProcess(t)
+	url, command, stop := Start(t)
 	t.Cleanup(func() {
 		stop()
 		if err := command.Wait(); err != nil {
@@ -29,8 +41,8 @@ func newServerProcess(t *testing.T) string {
 	return url
 }
 
-// startServerProcess is newServerProcess for whoever ends the process and waits for it. stop asks it to end.
-func startServerProcess(t *testing.T) (url string, command *exec.Cmd, stop func()) {
+// Start is New for whoever ends the process and waits for it. stop asks it to end.
+func Start(t testing.TB) (url string, command *exec.Cmd, stop func()) {
 	t.Helper()
 	command = exec.Command(os.Args[0])
 	command.Env = append(os.Environ(), childDir+"="+t.TempDir(), "GORACE=exitcode=0 log_path="+os.DevNull)
@@ -53,18 +65,18 @@ func startServerProcess(t *testing.T) (url string, command *exec.Cmd, stop func(
 	return strings.TrimSpace(url), command, func() { _ = stdin.Close() }
 }
 
-// child serves until its standard input is closed. It prints its URL once it is ready.
-func child(dir string) int {
+// serve serves until its standard input is closed. It prints its URL once it is ready.
+func serve(dir string) int {
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true,
-		JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 1 << 28,
+		JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 1 << 28, MaxPayload: 8 << 20,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	s.Start()
-	if !s.ReadyForConnections(patience) {
+	if !s.ReadyForConnections(startTimeout) {
 		return 1
 	}
 	fmt.Println(s.ClientURL())
