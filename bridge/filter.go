@@ -23,11 +23,14 @@ type filter struct {
 	live       bool   // its SUBACK is in the outbox: messages may flow
 }
 
-func newFilter(name string, wild bool) *filter {
-	f := &filter{name: name, wild: wild, release: func() {}}
+func newFilter(name string) *filter {
+	f := &filter{name: name, wild: matchesMore(name), release: func() {}}
 	f.alone[0] = f
 	return f
 }
+
+// matchesMore tells whether a filter matches topics other than its name. The names of error topics may contain a "#" that is none.
+func matchesMore(name string) bool { return name[0] != '$' && topicfilter.HasWildcards(name) }
 
 // setOptions takes over the options of a SUBSCRIBE.
 func (f *filter) setOptions(one codec.Subscription, identifier uint32) {

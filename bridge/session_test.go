@@ -294,7 +294,7 @@ func (st *stage) subscribe(a args) {
 	one := codec.Subscription{Filter: name, QoS: codec.QoS(a.num("qos")), NoLocal: a.has("no-local")}
 	f := st.s.subs.filters[name]
 	if f == nil {
-		f = newFilter(name, strings.ContainsAny(name, "+#"))
+		f = newFilter(name)
 		st.s.subs.filters[name] = f
 		if !f.wild {
 			st.open(name, one.QoS > 0)

@@ -144,7 +144,7 @@ func (s *session) admitEach(requests []request) (admitted [][]*request) {
 func (c *conn) inOrder(admitted [][]*request) (independent [][]*request) {
 	var made []*request
 	for _, equal := range admitted {
-		if filter := equal[0].Filter; filter[0] == '$' || strings.ContainsAny(filter, "+#") || c.known(filter) {
+		if filter := equal[0].Filter; filter[0] == '$' || matchesMore(filter) || c.known(filter) {
 			independent = append(independent, equal)
 		} else {
 			made = append(made, equal...)
@@ -190,7 +190,7 @@ func (c *conn) subscribeOne(one codec.Subscription, identifier uint32) (*filter,
 	if f != nil {
 		return f, nil
 	}
-	f = newFilter(one.Filter, one.Filter[0] != '$' && strings.ContainsAny(one.Filter, "+#"))
+	f = newFilter(one.Filter)
 	f.setOptions(one, identifier)
 	if err := c.keep(f); err != nil {
 		return nil, refused(err)

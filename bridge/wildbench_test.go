@@ -74,7 +74,7 @@ func BenchmarkSessionDeliver(b *testing.B) {
 			s.subs.changing = true
 			s.subs.open(tenant.Dedicated("a"), src, nil)
 			for i, name := range filters {
-				f := newFilter(name, i > 0)
+				f := newFilter(name)
 				f.granted, f.identifier = 1, uint32(i)
 				s.subs.filters[name] = f
 				s.subs.grant(f)

@@ -37,6 +37,9 @@ func Check(f string) error {
 	return nil
 }
 
+// HasWildcards reports whether a valid filter is no plain topic name.
+func HasWildcards(f string) bool { return strings.ContainsAny(f, "+#") }
+
 // Match reports whether a valid filter matches a valid topic name.
 func Match(filter, topic string) bool {
 	// A topic name is a filter that matches itself and nothing else.

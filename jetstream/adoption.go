@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -155,10 +156,7 @@ func (l *Log) discardConsumers() {
 func (a *adoption) takeUnwanted() []*Topic {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var all []*Topic
-	for t := range a.unwanted {
-		all = append(all, t)
-	}
+	all := slices.Collect(maps.Keys(a.unwanted))
 	clear(a.unwanted)
 	return all
 }

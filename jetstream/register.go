@@ -3,6 +3,8 @@ package jetstream
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -279,11 +281,7 @@ func (r *register) sums() totals {
 func (r *register) all() []*Topic {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all := make([]*Topic, 0, len(r.topics))
-	for _, t := range r.topics {
-		all = append(all, t)
-	}
-	return all
+	return slices.Collect(maps.Values(r.topics))
 }
 
 // write sets the entry of a topic.

@@ -7,7 +7,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/weirmq/weir/filter/index"
+	topicfilter "github.com/weirmq/weir/filter"
 )
 
 const (
@@ -44,7 +44,7 @@ func (l *Log) Unwatch(filter string) { l.filters.unuse(filter) }
 // after that has a creator who has seen it.
 func (l *Log) matching(ctx context.Context, filter string) (topics []string, err error) {
 	for _, t := range l.register.all() {
-		if !index.Matches(filter, t.name) {
+		if !topicfilter.Match(filter, t.name) {
 			continue
 		}
 		there, err := l.there(ctx, t)

@@ -2,9 +2,12 @@ package fanout
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
+	"github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/tenant"
 )
@@ -225,18 +228,14 @@ func (m *Member) end(err error) {
 func (m *Member) all() []*Subscription {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := make([]*Subscription, 0, len(m.subs))
-	for _, sub := range m.subs {
-		all = append(all, sub)
-	}
-	return all
+	return slices.Collect(maps.Values(m.subs))
 }
 
 // matching lists the subscriptions to dedicated topics that a filter matches. The caller holds hub.mu.
 func (m *Member) matching(name string) (all []*Subscription) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !wild(name) {
+	if !filter.HasWildcards(name) {
 		if sub := m.subs[m.hub.shared[key{m.log, tenant.Dedicated(name)}]]; sub != nil {
 			all = append(all, sub)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/tenant"
 )
@@ -97,7 +98,7 @@ func (w *subscribed) prepare(ctx context.Context, move tenant.Move) error {
 	m.begin()
 	var err error
 	defer func() { m.end(err) }()
-	if to := tenant.Dedicated(w.filter); !wild(w.filter) && move.Gains(to) {
+	if to := tenant.Dedicated(w.filter); !filter.HasWildcards(w.filter) && move.Gains(to) {
 		w.await()
 	}
 	places, dedicated := m.log.Places(w.filter)

@@ -1,8 +1,6 @@
 package fanout
 
 import (
-	"strings"
-
 	"github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/jetstream/reader"
 )
@@ -42,11 +40,9 @@ func newTopics() *topics {
 	return &topics{exact: make(map[string]*interest), change: make(chan struct{}, 1)}
 }
 
-func wild(name string) bool { return strings.ContainsAny(name, "+#") }
-
 // find returns the interest of a filter, nil where there is none.
 func (t *topics) find(name string) *interest {
-	if !wild(name) {
+	if !filter.HasWildcards(name) {
 		return t.exact[name]
 	}
 	for _, in := range t.wild {
@@ -58,7 +54,7 @@ func (t *topics) find(name string) *interest {
 }
 
 func (t *topics) add(in *interest) {
-	if wild(in.filter) {
+	if filter.HasWildcards(in.filter) {
 		t.wild = append(t.wild, in)
 	} else {
 		t.exact[in.filter] = in
@@ -66,7 +62,7 @@ func (t *topics) add(in *interest) {
 }
 
 func (t *topics) remove(in *interest) {
-	if !wild(in.filter) {
+	if !filter.HasWildcards(in.filter) {
 		delete(t.exact, in.filter)
 		return
 	}

@@ -3,11 +3,12 @@ package fanout
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/filter/index"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/tenant"
@@ -39,7 +40,7 @@ func (w *subscribed) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !wild(w.filter) && !w.waits() {
+	if !filter.HasWildcards(w.filter) && !w.waits() {
 		err := m.attach(ctx, w.filter, hold)
 		if !errors.Is(err, reader.ErrMoved) {
 			return err
@@ -73,29 +74,20 @@ func (h *Hub) announced(w *subscribed) bool {
 
 // attachAll subscribes to topics.
 func (m *Member) attachAll(ctx context.Context, topics []string, hold bool) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var mu sync.Mutex
-	var workers sync.WaitGroup
-	for range min(maxOpening, len(topics)) {
-		workers.Go(func() {
-			for {
-				mu.Lock()
-				if len(topics) == 0 || ctx.Err() != nil {
-					mu.Unlock()
-					return
-				}
-				topic := topics[0]
-				topics = topics[1:]
-				mu.Unlock()
-				if err := m.attach(ctx, topic, hold); err != nil && !errors.Is(err, reader.ErrMoved) {
-					cancel(err)
-				}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxOpening)
+	for _, topic := range topics {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
+			if err := m.attach(ctx, topic, hold); !errors.Is(err, reader.ErrMoved) {
+				return err
+			}
+			return nil
 		})
 	}
-	workers.Wait()
-	return context.Cause(ctx)
+	return g.Wait()
 }
 
 // watch puts a filter with wildcards into the index, and tells whether it holds. Feeds whose readers are not open yet may be of topics that are being created now: they
@@ -107,7 +99,7 @@ func (h *Hub) watch(w *subscribed) (hold bool, err error) {
 	if h.closed || m.filters[w.filter] != w {
 		return false, errClosed
 	}
-	if !wild(w.filter) && !w.awaits || w.watching {
+	if !filter.HasWildcards(w.filter) && !w.awaits || w.watching {
 		return w.hold, nil
 	}
 	all := h.watched[m.log]

@@ -167,25 +167,3 @@ func heap() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
-
-// BenchmarkMatches asks of 10,000 known topics which of them a filter matches.
-func BenchmarkMatches(b *testing.B) {
-	topics := deviceTopics(10_000)
-	for _, filter := range []string{"#", "telemetry/+/temperature", "telemetry/42/#", "+/+/humidity", "+/+/+/+/+/#"} {
-		b.Run(strings.ReplaceAll(filter, "/", "|"), func(b *testing.B) {
-			b.ReportAllocs()
-			count := 0
-			for b.Loop() {
-				for _, topic := range topics {
-					if Matches(filter, topic) {
-						count++
-					}
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(topics)), "ns/topic")
-			if count%b.N != 0 {
-				b.Errorf("%d matches in %d rounds", count, b.N)
-			}
-		})
-	}
-}

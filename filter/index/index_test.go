@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	topicfilter "github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/filter/index"
 )
 
@@ -60,7 +61,7 @@ func TestMatch(t *testing.T) {
 			ix.Add(one.filter, 1)
 			for i, topics := range []string{one.others, one.matches} {
 				for _, topic := range strings.Fields(topics) {
-					if want := i == 1; index.Matches(one.filter, topic) != want || len(ix.Match(nil, topic)) != i {
+					if want := i == 1; topicfilter.Match(one.filter, topic) != want || len(ix.Match(nil, topic)) != i {
 						t.Errorf("topic %s: Matches %v, Match %v, want %v", topic, !want, ix.Match(nil, topic), want)
 					}
 				}
@@ -180,8 +181,8 @@ func TestAgainstNaive(t *testing.T) {
 		var want []string
 		for f := range stored {
 			matches := naive(f, topic)
-			if index.Matches(f, topic) != matches {
-				t.Fatalf("Matches(%q, %q): %v", f, topic, !matches)
+			if topicfilter.Match(f, topic) != matches {
+				t.Fatalf("Match(%q, %q): %v", f, topic, !matches)
 			}
 			if matches {
 				want = append(want, f)
@@ -263,7 +264,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	matched := false
 	if n := testing.AllocsPerRun(100, func() {
 		matches = ix.Match(matches[:0], "a/b/c")
-		matched = index.Matches("+/b/#", "a/b/c")
+		matched = topicfilter.Match("+/b/#", "a/b/c")
 	}); n != 0 || len(matches) != 6 || !matched {
 		t.Errorf("%v allocations, matches %v, matched %v", n, matches, matched)
 	}
