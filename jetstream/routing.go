@@ -9,6 +9,7 @@ import (
 
 // routing is what the topic rules mean for this bridge. It is replaced, never modified.
 type routing struct {
+	revision uint64 // counts the routings of the log
 	policies tenant.Policies
 	shared   []*shared // by the index of its policy; nil for the others
 	// dedicated: all topics are.
@@ -19,6 +20,9 @@ type routing struct {
 // reroute replaces the routing. The rules that stay shared keep their object, with what is on its way. The caller holds mu.
 func (l *Log) reroute(policies tenant.Policies) {
 	r := &routing{policies: policies, shared: make([]*shared, len(policies)), dedicated: true, replaced: make(chan struct{})}
+	if former := l.routing.Load(); former != nil {
+		r.revision = former.revision + 1
+	}
 	stays := make(map[string]bool)
 	for i := range policies {
 		p := &policies[i]

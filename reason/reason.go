@@ -55,6 +55,7 @@ const (
 	ErrorRate           Reason = "error_rate"
 	MessageLost         Reason = "message_lost"
 	TransientOverflow   Reason = "transient_overflow"
+	SessionOverflow     Reason = "session_overflow"
 )
 
 // Ends of a connection that are nobody's fault, or whose fault is not in a packet.

@@ -108,7 +108,6 @@ func TestParseFileRuleErrors(t *testing.T) {
 
 // TestValidateRules: what comes from the store has no lines.
 func TestValidateRules(t *testing.T) {
-	tenant.ServeAll(t)
 	tests := []struct {
 		name  string
 		rules tenant.Rules
@@ -136,7 +135,6 @@ func TestValidateRules(t *testing.T) {
 
 // TestRulesThatAreAllowed: dedicated and transient rules may follow what they overlap, and extremes that make sense.
 func TestRulesThatAreAllowed(t *testing.T) {
-	tenant.ServeAll(t)
 	for name, file := range map[string]string{
 		"the same topics again":   rules("- {filter: a/+/c, stream: dedicated}", "- {filter: +/b/c, stream: transient}", "- {filter: a/#, stream: dedicated}", "- {filter: '#', stream: transient}"),
 		"after shared":            rules("- {filter: a/+, stream: shared, name: a}", "- {filter: a/#, stream: transient}", "- {filter: +/b, stream: dedicated}"),
@@ -164,7 +162,6 @@ func TestRulesThatAreAllowed(t *testing.T) {
 // TestEachCombination goes through the settings that say what becomes of messages. Those that are refused have no way for a message
 // to leave, or no limit to act upon.
 func TestEachCombination(t *testing.T) {
-	tenant.ServeAll(t)
 	for _, stream := range []tenant.StreamKind{tenant.StreamDedicated, tenant.StreamShared} {
 		for _, whenFull := range []tenant.WhenFull{"", tenant.WhenFullReject, tenant.WhenFullDiscardOldest} {
 			for _, keep := range []tenant.Keep{"", tenant.KeepUntilConsumed, tenant.KeepUntilExpired} {

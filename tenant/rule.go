@@ -98,7 +98,7 @@ type Policy struct {
 type Policies []Policy
 
 // Resolve applies the defaults to valid rules and appends the implied one, unless it is there. The backlogs, the TTL and the holds are by default
-// those of the quotas, with one exception, DefaultSharedBacklogMessages. The other defaults are when_full: reject, keep: until_consumed and
+// those of the quotas, with two exceptions: DefaultSharedBacklogMessages, and that a hold is no more than seven eighths of a backlog that it could fill. The other defaults are when_full: reject, keep: until_consumed and
 // hold_when_full: block.
 //
 // The bytes of a shared rule are for all its topics together, 25 MiB if the quotas do not say otherwise. Messages per topic keep one
@@ -139,11 +139,20 @@ func (r Rule) resolve(q Quotas, limits Limits) Policy {
 	p.HoldWhenFull = chosenWord(r.HoldWhenFull, HoldBlock)
 	p.HoldMessages, p.HoldBytes = Unlimited, Unlimited
 	if p.HoldWhenFull == HoldDiscardOldest {
-		p.HoldMessages = chosen(r.HoldMessages, limits.HoldMessages)
-		p.HoldBytes = chosen(r.HoldBytes, limits.HoldBytes)
+		p.HoldMessages = chosen(r.HoldMessages, p.below(limits.HoldMessages, p.BacklogMessages))
+		p.HoldBytes = chosen(r.HoldBytes, p.below(limits.HoldBytes, p.BacklogBytes))
 	}
 	p.Topics = chosen(r.Topics, Unlimited)
 	return p
+}
+
+// below is a quota of what one subscription may hold, lowered where it would fill the backlog and have publishers refused before anything is
+// let go.
+func (p *Policy) below(hold, backlog int64) int64 {
+	if backlog == Unlimited || p.WhenFull != WhenFullReject || p.Keep != KeepUntilConsumed {
+		return hold
+	}
+	return min(hold, max(backlog-backlog/8, 1))
 }
 
 // chosen is a limit as it was given, or the default.

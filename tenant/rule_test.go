@@ -25,7 +25,6 @@ func fullRules() tenant.Rules {
 
 // The record is what neighbouring releases read: its form is fixed.
 func TestRulesInTheRecord(t *testing.T) {
-	tenant.ServeAll(t)
 	const want = `{"version":1,"name":"acme","quotas":{},"rules":[` +
 		`{"filter":"telemetry/#","stream":"shared","name":"telemetry","backlog_bytes":10737418240,"backlog_messages":1000,"ttl_ns":3600000000000,` +
 		`"when_full":"discard_oldest","keep":"until_expired","hold_when_full":"discard_oldest","hold_messages":7,"hold_bytes":-1,"topics":100000},` +
@@ -60,7 +59,6 @@ func dedicated() tenant.Policy {
 }
 
 func TestResolveRules(t *testing.T) {
-	tenant.ServeAll(t)
 	// policy is the default with changes.
 	policy := func(filter string, change func(*tenant.Policy)) tenant.Policy {
 		p := dedicated()
@@ -98,16 +96,16 @@ func TestResolveRules(t *testing.T) {
 				{Filter: "a/#", Stream: tenant.StreamShared, Name: "a"},
 				{Filter: "b", Stream: tenant.StreamDedicated, HoldWhenFull: tenant.HoldDiscardOldest},
 			},
-			tenant.Quotas{BacklogBytes: 1, BacklogMessages: 2, TTL: -1, HoldMessages: 3, HoldBytes: 4, Topics: 5},
+			tenant.Quotas{BacklogBytes: 10, BacklogMessages: 20, TTL: -1, HoldMessages: 3, HoldBytes: 4, Topics: 5},
 			tenant.Policies{
 				policy("a/#", func(p *tenant.Policy) {
-					p.Stream, p.Name, p.BacklogBytes, p.BacklogMessages, p.TTL = tenant.StreamShared, "a", 1, 2, 0
+					p.Stream, p.Name, p.BacklogBytes, p.BacklogMessages, p.TTL = tenant.StreamShared, "a", 10, 20, 0
 				}),
 				policy("b", func(p *tenant.Policy) {
-					p.BacklogBytes, p.BacklogMessages, p.TTL = 1, 2, 0
+					p.BacklogBytes, p.BacklogMessages, p.TTL = 10, 20, 0
 					p.HoldWhenFull, p.HoldMessages, p.HoldBytes = tenant.HoldDiscardOldest, 3, 4
 				}),
-				policy("#", func(p *tenant.Policy) { p.BacklogBytes, p.BacklogMessages, p.TTL = 1, 2, 0 }),
+				policy("#", func(p *tenant.Policy) { p.BacklogBytes, p.BacklogMessages, p.TTL = 10, 20, 0 }),
 			},
 		},
 		{
@@ -127,6 +125,28 @@ func TestResolveRules(t *testing.T) {
 				Filter: "a", Stream: tenant.StreamShared, Name: "a", BacklogBytes: 1, BacklogMessages: tenant.Unlimited, TTL: 0, WhenFull: tenant.WhenFullDiscardOldest,
 				Keep: tenant.KeepUntilExpired, HoldWhenFull: tenant.HoldDiscardOldest, HoldMessages: 2, HoldBytes: tenant.Unlimited, Topics: 3,
 			}, dedicated()},
+		},
+		{
+			"a hold leaves the backlog some room",
+			tenant.Rules{
+				{Filter: "a", Stream: tenant.StreamDedicated, BacklogBytes: 800, BacklogMessages: 80, HoldWhenFull: tenant.HoldDiscardOldest},
+				{Filter: "b", Stream: tenant.StreamDedicated, BacklogBytes: 800, BacklogMessages: 80, HoldWhenFull: tenant.HoldDiscardOldest, HoldMessages: 90},
+				{Filter: "c", Stream: tenant.StreamDedicated, BacklogBytes: 800, WhenFull: tenant.WhenFullDiscardOldest, HoldWhenFull: tenant.HoldDiscardOldest},
+			},
+			tenant.Quotas{},
+			tenant.Policies{
+				policy("a", func(p *tenant.Policy) {
+					p.BacklogBytes, p.BacklogMessages, p.HoldWhenFull, p.HoldMessages, p.HoldBytes = 800, 80, tenant.HoldDiscardOldest, 70, 700
+				}),
+				policy("b", func(p *tenant.Policy) {
+					p.BacklogBytes, p.BacklogMessages, p.HoldWhenFull, p.HoldMessages, p.HoldBytes = 800, 80, tenant.HoldDiscardOldest, 90, 700
+				}),
+				policy("c", func(p *tenant.Policy) {
+					p.BacklogBytes, p.WhenFull = 800, tenant.WhenFullDiscardOldest
+					p.HoldWhenFull, p.HoldMessages, p.HoldBytes = tenant.HoldDiscardOldest, 5000, 8<<20
+				}),
+				dedicated(),
+			},
 		},
 		{
 			"holds by default",

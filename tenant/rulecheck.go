@@ -54,15 +54,7 @@ func (c ruleChecker) check() *ruleError {
 			return err
 		}
 	}
-	if err := c.checkStorage(policies); err != nil {
-		return err
-	}
-	for i, r := range c.tenant.Rules {
-		if err := checkServed(i, r); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.checkStorage(policies)
 }
 
 // checkValues looks at each setting for itself.

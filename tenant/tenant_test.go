@@ -26,7 +26,6 @@ func example() tenant.Tenant {
 }
 
 func TestEncodeDecode(t *testing.T) {
-	tenant.ServeAll(t)
 	for name, want := range map[string]tenant.Tenant{
 		"full":  example(),
 		"empty": {Name: "a", Origin: tenant.OriginFile},

@@ -109,11 +109,14 @@ func (s *Subscription) adopt(own *source) {
 	own.settled = true
 	own.attached(own.opened)
 	for i := own.ring.first; i < own.ring.next; i++ {
+		own.noteOwn(&own.ring.at(i).d)
 		own.settle(i)
 	}
 	if s.topics != nil {
 		s.prune()
 	}
+	s.letGo()
+	s.feed.unblock()
 	s.feed.hub.metrics.detach()
 }
 
@@ -121,6 +124,7 @@ func (s *Subscription) adopt(own *source) {
 func (s *source) deliverOwn(d reader.Delivery) (wake bool) {
 	if s.feed.matcher != nil && s.reader != nil && !s.owner.topics.matches(d.Topic) {
 		s.acknowledge(d) // for a filter that was taken back
+		s.owner.unnote(d.Sequence)
 		return false
 	}
 	s.ring.push(d, 1)
@@ -130,6 +134,8 @@ func (s *source) deliverOwn(d reader.Delivery) (wake bool) {
 	}
 	s.settle(s.ring.next - 1)
 	sub := s.owner
+	s.noteOwn(&d)
+	sub.letGo()
 	wake = sub.waiting && sub.cursor < s.ring.next
 	sub.waiting = sub.waiting && !wake
 	return wake

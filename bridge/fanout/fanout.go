@@ -14,7 +14,9 @@
 // matches, before the reader exists, so that these see all that it delivers; for a topic that was created after the filter
 // was announced that is everything. Topics that existed before are attached one by one, and begin after what was stored.
 //
-// Lock order: session, Hub.mu, feed.mu, then Member.mu or the reader; a session is called with none of them held. Whatever
+// Where a rule bounds what a subscription may hold, the oldest messages are let go for it, see hold.go.
+//
+// Lock order: session, Hub.mu, feed.mu, then Member.mu, overflows.mu or the reader; a session is called with none of them held. Whatever
 // waits for JetStream runs on the caller's goroutine or on one of the hub, which Close awaits.
 package fanout
 
@@ -57,6 +59,10 @@ type Log interface {
 	OnMove(m reader.Mover)
 	// Release gives back a topic told by OnCreated that nobody wants any more. It does not block.
 	Release(topic string)
+	// Hold is how much one subscription to a place may hold, tenant.Unlimited where there is no bound. ok is false where no rule in
+	// force puts topics there: then it stays as it was. Revision changes when Hold may answer otherwise. Neither blocks.
+	Hold(place tenant.Place) (messages, bytes int64, ok bool)
+	Revision() uint64
 }
 
 // Config of a Hub.
@@ -83,6 +89,8 @@ type Hub struct {
 	buffered atomic.Int64  // bytes in all sources
 	starving atomic.Int64  // sources that wait for room in the budget
 
+	overflows overflows
+
 	mu      sync.Mutex
 	closed  bool
 	shared  map[key]*feed
@@ -90,6 +98,7 @@ type Hub struct {
 	feeds   map[*feed]struct{} // the shared ones and those of the error topic
 	watched map[Log]*watched   // the filters with wildcards that may match dedicated topics
 	tenants map[Log]*audience
+	ruled   map[Log]*ruled
 }
 
 type key struct {
@@ -115,6 +124,7 @@ func New(cfg Config) *Hub {
 		feeds:   make(map[*feed]struct{}),
 		watched: make(map[Log]*watched),
 		tenants: make(map[Log]*audience),
+		ruled:   make(map[Log]*ruled),
 	}
 	if h.budget == 0 {
 		h.budget = defaultBudget
@@ -122,6 +132,7 @@ func New(cfg Config) *Hub {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.metrics.watch(h)
 	h.work.Go(h.keepBudget)
+	h.work.Go(h.keepBounds)
 	return h
 }
 
@@ -146,6 +157,7 @@ func (h *Hub) enter(k key, m *Member, hold bool) (sub *Subscription, f *feed, fi
 // make makes the feed of a topic, with a subscription for everybody who watches it. The caller holds mu, and opens it then.
 func (h *Hub) make(k key, watches []*subscribed) *feed {
 	f := h.newFeed(k.place, k.log)
+	h.rule(f)
 	h.shared[k], h.opening[f], h.feeds[f] = f, struct{}{}, struct{}{}
 	for _, w := range watches {
 		f.add(w.member, w.hold, !w.settled, true)
@@ -194,6 +206,7 @@ func (h *Hub) gone(f *feed) {
 	defer h.mu.Unlock()
 	delete(h.feeds, f)
 	delete(h.opening, f)
+	h.unrule(f)
 	if k := (key{f.log, f.place}); h.shared[k] == f {
 		delete(h.shared, k)
 	}

@@ -38,6 +38,7 @@ type feed struct {
 	mu     sync.Mutex
 	source source // the shared one
 	subs   []*Subscription
+	bounds bounds
 	// matcher finds who wants a message of a place of many topics; nil: all want all.
 	matcher *matcher
 	// holders counts the subscriptions that hold and read from the shared source: a new entry waits for them.
@@ -57,7 +58,7 @@ type feed struct {
 }
 
 func (h *Hub) newFeed(place tenant.Place, log Log) *feed {
-	f := &feed{hub: h, log: log, place: place, ready: make(chan struct{}), ended: make(chan struct{})}
+	f := &feed{hub: h, log: log, place: place, ready: make(chan struct{}), ended: make(chan struct{}), bounds: unbounded}
 	f.source.feed = f
 	if place.Stream == tenant.StreamShared || place.Stream == tenant.StreamTransient {
 		f.matcher, f.source.window = &matcher{}, manyHeld
@@ -172,6 +173,7 @@ func (f *feed) add(m *Member, hold, tentative, watched bool) *Subscription {
 		}
 		f.subs = append(f.subs, sub)
 		m.put(sub)
+		f.account(sub)
 		if f.matcher != nil {
 			sub.topics = newTopics()
 		} else if f.source.reader == nil {
@@ -204,6 +206,8 @@ func (f *feed) begin(sub *Subscription, after uint64) {
 	sub.leave()
 	sub.last = place{f.source.ring.stream, after} // for a source of its own that is being made
 	f.await(sub, after)
+	sub.held = nil
+	f.account(sub)
 	if asked {
 		sub.rest() // its session waits to be woken
 	}

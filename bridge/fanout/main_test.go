@@ -132,6 +132,7 @@ type streamLog struct {
 	pace     *reader.Pace
 	attached atomic.Int64
 	watching
+	holds
 	opened atomic.Int64 // ever
 	fail   atomic.Bool
 	// gate, when set, is received from before an attach goes on.

@@ -110,6 +110,7 @@ func (s *Subscription) unqueue(former *interest) {
 		if d := &shared.ring.at(x.index).d; !filter.Match(former.filter, d.Topic) || s.topics.wants(d) {
 			return true
 		}
+		s.unnote(x.sequence)
 		if s.hold && s.active {
 			shared.release(x.index)
 		}
@@ -143,6 +144,11 @@ func (s *source) deliverMany(d reader.Delivery) {
 		s.settleEntry(e)
 	}
 	s.forget()
+	if f.bounded() {
+		for _, sub := range f.matcher.subs {
+			sub.note(&d)
+		}
+	}
 	s.measure()
 	if behind || f.behind() {
 		f.shed()

@@ -23,6 +23,9 @@ type Session interface {
 	Moved(s *Subscription)
 	// Ended tells that a subscription is closed because nothing comes for it any more and all of it is acknowledged. It must not block.
 	Ended(s *Subscription)
+	// Overflowed tells that so many messages were acknowledged on the session's behalf and will not come, because it holds as much as it
+	// may: at most once a second, and once more when it leaves. The newest of them was at a place. It must not block.
+	Overflowed(place tenant.Place, messages uint64)
 }
 
 // Member is one session in the hub: its topic filters, and its subscriptions, one per place.
@@ -164,6 +167,7 @@ func (m *Member) SubscribeErrors(ctx context.Context, clientID, user string, hol
 		return nil, errClosed
 	}
 	f := h.newFeed(tenant.Place{}, m.log)
+	h.rule(f)
 	h.feeds[f] = struct{}{}
 	sub = f.add(m, hold, true, false)
 	h.work.Go(func() {
@@ -197,6 +201,7 @@ func (m *Member) Leave() {
 	for _, sub := range m.all() {
 		sub.Close()
 	}
+	m.tellOverflow()
 }
 
 // begin and end stand around what makes subscriptions. What a call that failed has left behind is closed when none is

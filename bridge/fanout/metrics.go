@@ -10,10 +10,11 @@ import (
 
 // Metrics counts what the hub does for and against slow subscriptions.
 type Metrics struct {
-	dropped  *prometheus.CounterVec
-	detaches prometheus.Counter
-	rejoins  prometheus.Counter
-	discards prometheus.Counter
+	dropped   *prometheus.CounterVec
+	detaches  prometheus.Counter
+	rejoins   prometheus.Counter
+	discards  prometheus.Counter
+	overflows prometheus.Counter
 
 	mu  sync.Mutex
 	hub *Hub // nil: none is running
@@ -40,6 +41,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		discards: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "weir_fanout_discards_total", Help: "Times that a reader's messages were discarded, to be read again later, because the budget was used up.",
 		}),
+		overflows: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "weir_session_overflow_total", Help: "Messages that were acknowledged on behalf of a session that held too many, and never sent to it.",
+		}),
 	}
 	reg.MustRegister(m)
 	return m
@@ -51,6 +55,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	m.detaches.Describe(ch)
 	m.rejoins.Describe(ch)
 	m.discards.Describe(ch)
+	m.overflows.Describe(ch)
 	ch <- bufferedBytes
 	ch <- detachedNow
 	ch <- starvingNow
@@ -62,6 +67,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.detaches.Collect(ch)
 	m.rejoins.Collect(ch)
 	m.discards.Collect(ch)
+	m.overflows.Collect(ch)
 	m.mu.Lock()
 	h := m.hub
 	m.mu.Unlock()
@@ -99,3 +105,5 @@ func (m *Metrics) skip(why reason.Reason, n uint64) {
 func (m *Metrics) detach()  { m.detaches.Inc() }
 func (m *Metrics) rejoin()  { m.rejoins.Inc() }
 func (m *Metrics) discard() { m.discards.Inc() }
+
+func (m *Metrics) overflow(n uint64) { m.overflows.Add(float64(n)) }

@@ -151,6 +151,7 @@ func (s *source) passUnwanted() {
 			return
 		}
 		sub.last = place{d.Stream, d.Sequence}
+		sub.unnote(d.Sequence)
 		sub.cursor++
 		r.strip(i)
 		s.changed()

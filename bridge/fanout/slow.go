@@ -28,7 +28,7 @@ const (
 func (f *feed) behind() bool {
 	s := &f.source
 	switch r := &s.ring; {
-	case s.starved && r.held > 0:
+	case s.starved && (r.held > 0 || f.bounded() && r.span() > 0):
 		return true
 	case f.matcher != nil:
 		return r.span()+uint64(len(s.aside)) >= s.window/2
@@ -39,7 +39,7 @@ func (f *feed) behind() bool {
 
 // shed starts the detaching of those who are behind. The caller holds mu.
 func (f *feed) shed() {
-	if f.shedding || f.ending || f.matcher == nil && len(f.subs) < 2 {
+	if f.shedding || f.ending || f.matcher == nil && len(f.subs) < 2 && !f.bounded() {
 		return
 	}
 	f.shedding, f.calm = true, false
@@ -48,7 +48,7 @@ func (f *feed) shed() {
 
 // detachSlow detaches whoever is behind after a moment of patience. One such goroutine runs per feed.
 func (f *feed) detachSlow() {
-	wait := patience / 2 // a first look tells only who may be slow
+	wait := f.patience() / 2 // a first look tells only who may be slow
 	var seen map[*Subscription]look
 	for {
 		f.hub.pause(wait)
@@ -65,7 +65,7 @@ func (f *feed) detachSlow() {
 		f.calm = false
 		slow, seen = f.stuck(slow, seen)
 		f.mu.Unlock()
-		wait = patience
+		wait = f.patience()
 		if err := f.detachAll(slow); err != nil {
 			f.hub.log.Warn("fanout: a slow subscription cannot be detached", zap.String("place", f.place.Name), zap.Error(err))
 			wait = detachRetry
@@ -136,7 +136,7 @@ func (f *feed) slow() (slow []*Subscription, over bool) {
 // slowOfAll lists the holders of the oldest quarter of what is held, provided that somebody else waits for new messages.
 func (f *feed) slowOfAll() (slow []*Subscription) {
 	edge := f.edge()
-	ahead := false
+	ahead := f.bounded()
 	for _, sub := range f.idle {
 		ahead = ahead || sub.joining || sub.active && sub.low() >= edge
 	}

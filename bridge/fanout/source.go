@@ -57,6 +57,10 @@ func (s *source) Deliver(d reader.Delivery) bool {
 		f.mu.Unlock()
 		return true
 	}
+	if s.lapse(&d) {
+		f.mu.Unlock()
+		return true
+	}
 	if !s.room() {
 		f.mu.Unlock()
 		return false
@@ -94,6 +98,7 @@ func (s *source) deliverAll(d reader.Delivery) {
 		s.settleEntry(e)
 	}
 	s.forget()
+	f.noteAll(&d)
 	if f.behind() {
 		f.shed()
 	}
@@ -126,7 +131,7 @@ func (s *source) Lost(uint64) {}
 
 // room tells whether the next message fits. The caller holds feed.mu.
 func (s *source) room() bool {
-	if s.feed.transient {
+	if s.feed.transient || s.idles() {
 		if s.feed.hub.overfull() {
 			s.shrink() // there is no later
 		}
@@ -146,6 +151,11 @@ func (s *source) room() bool {
 		return false
 	}
 	return true
+}
+
+// idles tells whether this is a shared source that nobody holds anything in, and that goes on to count what others hold.
+func (s *source) idles() bool {
+	return s.owner == nil && s.feed.bounded() && s.feed.holders == 0 && !s.starved && !s.paused
 }
 
 // attached gives the source its reader and acknowledges what needed none until now. The caller holds feed.mu.

@@ -26,16 +26,17 @@ type Subscription struct {
 	topics  *topics // at a place of many topics: which of them, and what the shared source has of them; nil: all there is
 	cursor  uint64  // index there after the last message that it has taken
 	window  window
-	last    place   // of the newest that it has taken
-	after   uint64  // see joining
-	old     *source // the one of its own that it left, until what that holds is acknowledged
-	bounds  []bound // what it has to come to for barriers of its member
-	place   int32   // in feed.subs
-	resting int32   // place in feed.idle, -1: not there
-	hold    bool    // messages wait for Ack; set once
-	waiting bool    // Next has found nothing in its own source
-	joining bool    // it is in feed.joining, for its first message after sequence after
-	active  bool    // it reads the shared source, and counts among feed.holders if it holds
+	held    *holding // nil: it holds whatever comes
+	last    place    // of the newest that it has taken
+	after   uint64   // see joining
+	old     *source  // the one of its own that it left, until what that holds is acknowledged
+	bounds  []bound  // what it has to come to for barriers of its member
+	place   int32    // in feed.subs
+	resting int32    // place in feed.idle, -1: not there
+	hold    bool     // messages wait for Ack; set once
+	waiting bool     // Next has found nothing in its own source
+	joining bool     // it is in feed.joining, for its first message after sequence after
+	active  bool     // it reads the shared source, and counts among feed.holders if it holds
 	closed  bool
 	// draining: by the rules in force nothing comes for it after sequence until.
 	draining bool
@@ -94,6 +95,7 @@ func (s *Subscription) raise() {
 		s.skip()
 		s.holdShared()
 	}
+	s.feed.account(s)
 }
 
 // holdShared lets the shared source hold for the subscription, from its cursor on.
@@ -159,6 +161,9 @@ func (s *Subscription) Next() (d reader.Delivery, held, ok bool) {
 	if src.owner != nil && s.topics != nil {
 		src.passUnwanted()
 	}
+	if s.held != nil {
+		s.passLapsed()
+	}
 	i := s.head()
 	if i >= r.next || src.owner == nil && !s.active || src.owner != nil && !src.settled {
 		s.rest() // the session may have it from a filter before it is known where it begins
@@ -193,18 +198,24 @@ func (s *Subscription) Ack(sequence uint64) {
 	if s.closed || t == nil {
 		return
 	}
-	if t.index != absent {
-		t.source.release(t.index)
-	}
-	if s.old != nil && t.source != s.old {
-		s.old.releaseSequence(sequence)
-	}
-	s.window.acknowledge(t)
+	s.unnote(sequence)
+	s.done(t)
 	if s.resting >= 0 && f.behind() {
 		f.shed() // it may be the first that is ahead of the others
 	}
 	s.retire()
 	s.finish()
+}
+
+// done lets go a message that Next has returned.
+func (s *Subscription) done(t *taken) {
+	if t.index != absent {
+		t.source.release(t.index)
+	}
+	if s.old != nil && t.source != s.old {
+		s.old.releaseSequence(t.sequence)
+	}
+	s.window.acknowledge(t)
 }
 
 // Close ends the subscription: what it held back is let go.

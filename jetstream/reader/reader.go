@@ -119,6 +119,8 @@ type Attached interface {
 	// Adopted tells that the consumer was made by another before the reader was opened: what was stored since then is
 	// delivered too.
 	Adopted() bool
+	// Pending asks the server how many messages there are that it has not sent, all after a stream sequence.
+	Pending(ctx context.Context) (messages, after uint64, err error)
 	// Close stops the deliveries and deletes the consumer; after it returns the sink is not called any more. It must
 	// not be called from the sink.
 	Close(ctx context.Context) error
@@ -172,6 +174,16 @@ func (r *Reader) Window() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.window
+}
+
+// Pending asks the server how many messages there are that it has not sent, all after a stream sequence.
+func (r *Reader) Pending(ctx context.Context) (messages, after uint64, err error) {
+	c, err := r.cfg.JetStream.PushConsumer(ctx, r.currentStream(), r.name())
+	if err != nil {
+		return 0, 0, err
+	}
+	info := c.CachedInfo()
+	return info.NumPending, info.Delivered.Stream, nil
 }
 
 // Adopted tells that the consumer was made by another before the reader was opened.

@@ -3,7 +3,6 @@ package rules
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/weirmq/weir/codec"
 	"github.com/weirmq/weir/tests/weirtest"
@@ -157,19 +156,4 @@ func TestRulesChangeWhileRunning(t *testing.T) {
 			return err == nil && info.NumPending == 0
 		})
 	})
-}
-
-// A file with a rule that is not served is refused with its line, and the rules in force stay.
-func TestRuleNotServed(t *testing.T) {
-	weir := start(t, `{filter: "a/#", stream: dedicated, backlog_messages: 1}`)
-	weirtest.Durable(t, weirtest.Connect(t, weir.NATS(), weirtest.DemoService()), "demo", "a/x", "service")
-	p := weirtest.NewPublisher(t, weir, codec.V5, "a/x")
-	p.MustPublish(0, 1)
-	for rule, want := range map[string]string{
-		`{filter: "a/#", stream: dedicated, hold_when_full: discard_oldest}`: "discard_oldest is not served yet",
-	} {
-		weir.SetTenants(weirtest.DemoRules(rule))
-		weirtest.UntilWithin(t, inForce+5*time.Second, "the refusal is logged: "+want, func() bool { return strings.Contains(weir.Said(), want) })
-		p.MustRefuse("backlog_messages")
-	}
 }
