@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,17 +78,16 @@ func held(t *testing.T, l *Log, topic string) []string {
 	t.Helper()
 	s := streamOf(t, l, topic)
 	var payloads []string
-	state := s.CachedInfo().State
-	for sequence := state.FirstSeq; sequence <= state.LastSeq && state.Msgs > 0; sequence++ {
-		m, err := s.GetMsg(ctxOf(t), sequence)
+	for next := uint64(1); ; {
+		m, err := s.GetMsg(ctxOf(t), next, natsjs.WithGetMsgSubject(message.Subject(l.tenant, topic)))
+		if errors.Is(err, natsjs.ErrMsgNotFound) {
+			return payloads
+		}
 		if err != nil {
-			continue // removed
+			t.Fatal(err)
 		}
-		if m.Subject == message.Subject(l.tenant, topic) {
-			payloads = append(payloads, string(m.Data))
-		}
+		payloads, next = append(payloads, string(m.Data)), m.Sequence+1
 	}
-	return payloads
 }
 
 func wantHeld(t *testing.T, l *Log, topic string, from, to int) {

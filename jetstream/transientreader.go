@@ -105,7 +105,9 @@ func (r *transientReader) Resume() { r.paused.Store(false) }
 func (r *transientReader) Window() int { return math.MaxInt }
 
 // Pending is nothing: no message is kept for the reader.
-func (r *transientReader) Pending(context.Context) (messages, after uint64, err error) { return 0, 0, nil }
+func (r *transientReader) Pending(context.Context) (messages, after uint64, err error) {
+	return 0, 0, nil
+}
 
 // Adopted is false: nothing was kept for the reader before it was opened.
 func (r *transientReader) Adopted() bool { return false }

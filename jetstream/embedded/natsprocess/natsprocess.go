@@ -45,7 +45,7 @@ func New(t testing.TB) string {
 func Start(t testing.TB) (url string, command *exec.Cmd, stop func()) {
 	t.Helper()
 	command = exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), childDir+"="+t.TempDir(), "GORACE=exitcode=0 log_path="+os.DevNull)
+	command.Env = append(os.Environ(), childDir+"="+t.TempDir(), "GORACE=exitcode=0 atexit_sleep_ms=0 log_path="+os.DevNull)
 	command.Stderr = os.Stderr
 	stdin, err := command.StdinPipe()
 	if err != nil {
