@@ -101,9 +101,30 @@ func TestStartWithoutNATS(t *testing.T) {
 	if err := store.lease.wait(ctxOf(t)); err != nil {
 		t.Fatal(err)
 	}
-	mustStore(t, openLog(t, store), "x", "one")
+	l := openLog(t, store)
+	awaitShards(t, l)
+	mustStore(t, l, "x", "one")
 	if err := store.Ready(); err != nil {
 		t.Error(err)
+	}
+}
+
+// awaitShards waits until all connections of a log's data are up. Each comes back by itself.
+func awaitShards(t *testing.T, l *Log) {
+	t.Helper()
+	for i, d := range l.link.shards {
+		changed, stop := d.conn.Watch()
+		defer stop()
+		for {
+			if _, up := d.conn.State(); up {
+				break
+			}
+			select {
+			case <-changed:
+			case <-ctxOf(t).Done():
+				t.Fatalf("data %d does not connect", i)
+			}
+		}
 	}
 }
 

@@ -196,3 +196,24 @@ func TestBridgeIsKilledWhileTopicsMove(t *testing.T) {
 		d.Check(t, acknowledged)
 	}
 }
+
+// nats-server is killed while topics move, and comes back. The move goes on from where it was, and nothing that was acknowledged is missing.
+func TestNATSIsKilledWhileTopicsMove(t *testing.T) {
+	p := weirtest.StartPair(t, weirtest.DemoRules(dedicated.rule))
+	publishers := movingLoad(p)
+	devices := append(movingSubscribers(t, p.A, "a"), movingSubscribers(t, p.B, "b")...)
+	work := load.Start(t, publishers...)
+	for _, to := range []home{one, dedicated, other} {
+		work.AwaitEach(1 + rand.Int64N(100))
+		p.A.SetTenants(weirtest.DemoRules(to.rule))
+		work.Await(rand.Int64N(200)) // a moment within the move, or after it
+		p.NATS.Kill()
+		p.NATS.Restart()
+		weirtest.Until(t, "all topics have moved: "+to.rule, func() bool { return to.lies(t, p.JS, load.Topics(publishers)) })
+	}
+	work.AwaitEach(100)
+	acknowledged := work.Finish()
+	for _, d := range devices {
+		d.Check(t, acknowledged)
+	}
+}
