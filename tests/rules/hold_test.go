@@ -27,6 +27,10 @@ func TestHoldWhenFull(t *testing.T) {
 			weirtest.UntilWithin(t, 2*inForce, "there is room", func() bool { taken, _ := p.Publish(number(backlog)); return taken })
 			p.MustPublish(backlog+1, more)
 
+			weirtest.Until(t, "all others are counted", func() bool {
+				return weir.Metric("weir_session_overflow_total") == more-inflight-hold
+			})
+
 			var got []string
 			for len(got) < inflight+hold {
 				got = append(got, string(stuck.Message().Payload))
@@ -40,9 +44,6 @@ func TestHoldWhenFull(t *testing.T) {
 					t.Fatalf("message %d is %s, want %d", i, payload, want)
 				}
 			}
-			weirtest.Until(t, "all others are counted", func() bool {
-				return weir.Metric("weir_session_overflow_total") == more-inflight-hold
-			})
 		})
 	}
 }
