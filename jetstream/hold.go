@@ -94,7 +94,7 @@ func (l *line) split(batch []*pending) (stay, moved []*pending) {
 	return stay, moved
 }
 
-// resend publishes what has moved where it belongs now, in order.
+// resend publishes what has moved where it belongs now, in order. The caller does not hold mu, because that of other lines is taken.
 func (l *line) resend(batch []*pending) {
 	policies := l.log.rules.now.Load().Value.placing()
 	for _, p := range batch {

@@ -63,7 +63,7 @@ func (l *line) publish(subject string, m *message.Message, done publisher.Done, 
 	if l.sorting && l.mend == nil && !l.moving {
 		// Whoever calls has not heard yet. What was held has gone the same way before.
 		if place := l.log.rules.now.Load().Value.placing().Place(m.Topic); place != l.target.place() {
-			defer l.mu.Unlock()
+			l.mu.Unlock() // another line's is taken: topics may have moved the other way, too
 			l.log.routeAt(place, m.Topic).Publish(m, done, token)
 			return
 		}

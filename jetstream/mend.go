@@ -49,11 +49,14 @@ func (l *line) startMend() *mend {
 func (l *line) runMend(m *mend) {
 	ctx, cancel := context.WithTimeout(l.log.store.ctx, mendTimeout)
 	defer cancel()
-	for {
-		// Nothing may be on its way that could be stored out of order.
-		l.drain(ctx)
-		err := l.target.ensure(ctx)
-		gone := errors.Is(err, errMoved)
+	var err error
+	for gone := false; ; {
+		if !gone {
+			// Nothing may be on its way that could be stored out of order.
+			l.drain(ctx)
+			err = l.target.ensure(ctx)
+			gone = errors.Is(err, errMoved)
+		}
 		l.mu.Lock()
 		overtaken, batch := l.queue.take()
 		if err != nil && !gone || len(batch) == 0 && len(overtaken) == 0 {
@@ -64,16 +67,11 @@ func (l *line) runMend(m *mend) {
 			return
 		}
 		batch, moved := l.split(batch)
-		l.resend(moved) // with mu held, so that nothing comes in between
-		if gone {
-			l.end(m, err)
-		}
+		gone = gone && len(batch) == 0
 		l.queue.inflight += len(batch)
 		l.mu.Unlock()
 		answerAll(overtaken, errOvertaken)
-		if gone {
-			return
-		}
+		l.resend(moved) // what comes meanwhile is held
 		l.log.store.metrics.repeated.Add(float64(len(batch)))
 		for _, p := range batch {
 			l.shard.publisher.Publish(p.subject, p.message, p, 0)

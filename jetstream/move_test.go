@@ -287,6 +287,51 @@ func TestMoves(t *testing.T) {
 	}
 }
 
+// Two shared rules change their topics for each other's. Who has not heard of it publishes to one line what belongs to the other, in both
+// directions at once.
+func TestRoutesThatAreLate(t *testing.T) {
+	stores, logs := twoForMoves(t, nil)
+	rules := func(a, b string) []tenant.Rule {
+		return []tenant.Rule{
+			{Filter: "a/#", Stream: tenant.StreamShared, Name: a, Keep: tenant.KeepUntilExpired},
+			{Filter: "b/#", Stream: tenant.StreamShared, Name: b, Keep: tenant.KeepUntilExpired},
+		}
+	}
+	enforce(t, logs, rules("one", "two")...)
+	const topics, messages = 4, 500
+	routes := map[string]Route{}
+	for n := range topics {
+		for _, of := range []string{"a", "b"} {
+			topic := fmt.Sprint(of, "/", n)
+			mustStore(t, logs[0], topic, "before")
+			routes[topic], _ = logs[0].Lookup([]byte(topic))
+		}
+	}
+	tell(stores, rules("two", "one"))
+	for _, l := range logs {
+		awaitRules(l)
+	}
+	var wg sync.WaitGroup
+	for topic, route := range routes {
+		wg.Go(func() {
+			all := make(answers, messages)
+			for i := range messages {
+				route.Publish(textMessage(topic, numbered(i)), all, 0)
+			}
+			for range messages {
+				if r := all.next(t); r.Outcome != publisher.Stored {
+					t.Errorf("publish to %s: %v", topic, r)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for topic := range routes {
+		wantHeld(t, logs[1], topic, 0, messages)
+	}
+}
+
 // tell puts rules in force on bridges, as one revision.
 func tell(stores []*Store, rules []tenant.Rule) {
 	revision := uint64(time.Now().UnixNano())

@@ -39,27 +39,31 @@ func newTransients(l *Log) []*transient {
 // Publish hands m to whoever listens to its topic, and answers Stored to done when NATS has it; for the rest as Route says.
 func (t *transient) Publish(m *message.Message, done publisher.Done, token uint64) {
 	t.mu.Lock()
-	defer t.mu.Unlock() // so that what was held is sent before
 	if t.moving {
 		p := newPending()
 		p.message, p.done, p.token = m, done, token
 		t.held = append(t.held, p)
+		t.mu.Unlock()
 		return
 	}
 	if t.sorting {
-		t.sort(m, done, token)
-		return
+		if r := t.elsewhere(m.Topic); r != nil {
+			t.mu.Unlock() // a line's is taken
+			r.Publish(m, done, token)
+			return
+		}
 	}
+	defer t.mu.Unlock() // whoever holds publishes waits for those that have begun
 	t.shard.publisher.PublishCore(t.log.tenant, m, done, token)
 }
 
-// sort publishes a message where its topic is. The caller holds mu.
-func (t *transient) sort(m *message.Message, done publisher.Done, token uint64) {
-	if place := t.log.rules.now.Load().Value.placing().Place(m.Topic); place.Stream != tenant.StreamTransient {
-		t.log.routeAt(place, m.Topic).Publish(m, done, token)
-		return
+// elsewhere is what a topic's messages are published through that is not transient any more, nil where it is.
+func (t *transient) elsewhere(topic string) Route {
+	place := t.log.rules.now.Load().Value.placing().Place(topic)
+	if place.Stream == tenant.StreamTransient {
+		return nil
 	}
-	t.shard.publisher.PublishCore(t.log.tenant, m, done, token)
+	return t.log.routeAt(place, topic)
 }
 
 // hold lets everything wait that is published from now on, as its topic may be about to move, and returns when NATS has what was published
@@ -106,18 +110,28 @@ func (t *transient) giveUp() {
 
 // release sends what was held where its topics are now.
 func (t *transient) release() {
+	for held := t.takeHeld(); held != nil; held = t.takeHeld() {
+		for _, p := range held {
+			m, done, token := p.message, p.done, p.token
+			*p = pending{}
+			pendings.Put(p)
+			if r := t.elsewhere(m.Topic); r != nil {
+				r.Publish(m, done, token)
+			} else {
+				t.shard.publisher.PublishCore(t.log.tenant, m, done, token)
+			}
+		}
+	}
+}
+
+// takeHeld returns what is held, while what comes is held behind it; nil, once there is nothing, and what comes then is sent.
+func (t *transient) takeHeld() (held []*pending) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.moving {
-		return
+	if held, t.held = t.held, nil; held == nil && t.moving {
+		t.moving, t.sorting = false, true
 	}
-	for _, p := range t.held {
-		m, done, token := p.message, p.done, p.token
-		*p = pending{}
-		pendings.Put(p)
-		t.sort(m, done, token)
-	}
-	t.held, t.moving, t.sorting = nil, false, true
+	return held
 }
 
 // Wait returns once the shard has room for one more publish.
