@@ -38,7 +38,8 @@ type transientReader struct {
 	once     sync.Once     // guards stop
 
 	// paused: what comes is dropped.
-	paused atomic.Bool
+	paused   atomic.Bool
+	discards atomic.Uint64 // calls of Discard
 
 	// owned by run, and by attachTransient before
 	epoch      uint64 // of the connection of the subscriptions
@@ -96,7 +97,10 @@ func (l *Log) openTransient() []*transientReader {
 func (r *transientReader) Ack(reader.Delivery) {}
 
 // Discard stops delivering. What comes until Resume is dropped and counted.
-func (r *transientReader) Discard(uint64) { r.paused.Store(true) }
+func (r *transientReader) Discard(uint64) {
+	r.discards.Add(1)
+	r.paused.Store(true)
+}
 
 // Resume delivers what comes from now on.
 func (r *transientReader) Resume() { r.paused.Store(false) }
@@ -241,7 +245,10 @@ func (r *transientReader) hand(topic string, m *wire.Msg, behind int, now time.T
 	decoded := &message.Message{Topic: topic, Payload: bytes.Clone(m.Data), Stored: now}
 	message.DecodeHeader(m.Header, decoded)
 	r.sequence++
-	if !r.sink.Deliver(reader.Delivery{Message: decoded, Sequence: r.sequence, Pending: uint64(behind), Size: m.Size()}) {
+	d := reader.Delivery{
+		Message: decoded, Sequence: r.sequence, Pending: uint64(behind), Size: m.Size(), Discards: r.discards.Load(),
+	}
+	if !r.sink.Deliver(d) {
 		r.drop()
 	}
 }

@@ -156,6 +156,7 @@ func (s *source) shrink() {
 		after := r.cut(high)
 		s.passed = min(s.passed, after)
 		s.reader.Discard(after)
+		s.discards++
 		s.feed.hub.metrics.discard()
 		s.starve()
 	}

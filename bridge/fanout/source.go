@@ -36,7 +36,8 @@ type source struct {
 	// paused: a delivery was refused because the source is full. starved: because the hub's budget is used up, or
 	// messages were discarded for that reason.
 	paused, starved bool
-	window          uint64 // messages that the reader delivers without acknowledgement; at places of many topics
+	discards        uint64 // calls of the reader's Discard
+	window          uint64 // messages that the reader delivers without acknowledgement
 	large           int64  // bytes of the largest message of late, for what refilling costs
 	retired         bool   // it delivers nothing any more and only holds what is not acknowledged, up to sequence until
 	dropped         bool   // it is being closed
@@ -52,6 +53,10 @@ type source struct {
 func (s *source) Deliver(d reader.Delivery) bool {
 	f := s.feed
 	f.mu.Lock()
+	if d.Discards != s.discards {
+		f.mu.Unlock()
+		return false // it was on its way when those before it were cut off: it comes again behind them
+	}
 	if s.retired && !s.dropped {
 		s.deliverRetired(d)
 		f.mu.Unlock()
@@ -98,6 +103,7 @@ func (s *source) deliverAll(d reader.Delivery) {
 		s.settleEntry(e)
 	}
 	s.forget()
+	s.measure()
 	f.noteAll(&d)
 	if f.behind() {
 		f.shed()
@@ -109,11 +115,11 @@ func (s *source) deliverAll(d reader.Delivery) {
 }
 
 // Passed notes how far the reader has come without a delivery.
-func (s *source) Passed(_ string, sequence uint64) {
+func (s *source) Passed(sequence, discards uint64) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if s.dropped || s.paused || s.starved {
+	if s.dropped || s.paused || s.starved || discards != s.discards {
 		return
 	}
 	s.passed = max(s.passed, sequence)
@@ -215,7 +221,7 @@ func (s *source) history() (entries uint64, bytes int64) {
 
 // measure notes how much the reader delivers without acknowledgement: it depends on the size of the messages.
 func (s *source) measure() {
-	if s.feed.matcher != nil && s.owner == nil && s.reader != nil && !s.feed.transient {
+	if s.owner == nil && s.reader != nil && !s.feed.transient {
 		s.window = min(uint64(s.reader.Window()), s.limit())
 	}
 }

@@ -60,12 +60,13 @@ func (r *Reader) flush() {
 }
 
 // Discard forgets every delivery with a sequence above after, unacknowledged, and stops delivering. They come
-// again after Resume. It does no I/O.
+// again after Resume. One that is on its way to the sink at this moment has to be refused there, see Sink. It does no I/O.
 func (r *Reader) Discard(after uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(after)
 	r.paused = true
+	r.discards++
 }
 
 // Resume delivers again what Deliver had no room for, or what was discarded.

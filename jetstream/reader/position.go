@@ -17,6 +17,8 @@ type position struct {
 	// paused: the sink has no room; everything is dropped until Resume.
 	paused  bool
 	resumes uint64 // calls of Resume so far
+	// discards counts calls of Discard, and tells what comes after them from what was on its way to the sink before.
+	discards uint64
 	// open[head:] holds the sequences handed to the sink, ascending; the leading one is not acknowledged yet.
 	open []slot
 	head int

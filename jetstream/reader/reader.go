@@ -27,13 +27,15 @@ type Delivery struct {
 	Pending  uint64 // messages in the stream for this consumer after this one
 	Size     int    // bytes that it occupies here: subject, headers and payload
 	Reply    string // where its acknowledgement goes
+	Discards uint64 // calls of Discard that it comes after
 }
 
 // Sink takes the deliveries of one reader, on one goroutine at a time, and must not block.
 type Sink interface {
 	// Deliver hands over the next message, with a sequence higher than all before of the same stream. It reports
 	// false where the sink has no room: the reader then forgets the message unacknowledged and delivers it again,
-	// in order, after Resume.
+	// in order, after Resume. A message may be on its way here while Discard is called: it has counted fewer of those calls than there
+	// were, is among what was discarded, and has to be refused.
 	Deliver(d Delivery) bool
 	// Lost tells that n messages that this reader had not acknowledged are gone from the stream because the
 	// stream or the consumer was deleted by hand. Where the sink is a Chooser, it is n at most: some of them it may not have wanted.
@@ -43,8 +45,8 @@ type Sink interface {
 // Passer is what a sink may be as well: it is told how far its reader has come in the stream where there was nothing to deliver. It is
 // called as Deliver is.
 type Passer interface {
-	// Passed tells that everything up to the sequence was delivered, or is gone.
-	Passed(stream string, sequence uint64)
+	// Passed tells that everything up to the sequence was delivered, or is gone. Discards is as in a Delivery.
+	Passed(sequence, discards uint64)
 }
 
 // Chooser is what a Sink may be as well, at a stream of many topics.

@@ -461,3 +461,40 @@ func receive(t testing.TB, ch <-chan *nats.Msg) *nats.Msg {
 		return nil
 	}
 }
+
+// interrupted is a sink that has a delivery discarded, and room for it again, while that is on its way.
+type interrupted struct {
+	*collector
+	reader   reader.Attached
+	discards uint64
+	at       uint64 // stream sequence; 0: it has happened
+}
+
+func (s *interrupted) Deliver(d reader.Delivery) bool {
+	if d.Sequence == s.at {
+		s.at = 0
+		s.mu.Lock()
+		s.got = s.got[:10]
+		s.mu.Unlock()
+		s.reader.Discard(10)
+		s.discards++
+		s.reader.Resume()
+	}
+	return d.Discards == s.discards && s.collector.Deliver(d)
+}
+
+func TestDiscardedOnTheWay(t *testing.T) {
+	nc, js := connect(t, startServer(t))
+	makeStream(t, js)
+	cfg, _ := config(t, nc, js)
+	sink := &interrupted{collector: newCollector(t), at: 16}
+	r := open(t, cfg, sink)
+	sink.reader = r
+	publish(t, js, 0, 30)
+	got := sink.waitFor(30)
+	expect(t, got, 0, 30)
+	for _, d := range got {
+		r.Ack(d)
+	}
+	waitEmpty(t, js)
+}

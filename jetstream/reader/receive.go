@@ -51,7 +51,7 @@ func (r *Reader) receive(m *wire.Msg) {
 		r.mu.Unlock()
 		return
 	}
-	d.Stream = r.stream
+	d.Stream, d.Discards = r.stream, r.discards
 	resumes := r.resumes
 	r.mu.Unlock()
 	if r.sink.Deliver(d) {
@@ -59,6 +59,9 @@ func (r *Reader) receive(m *wire.Msg) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.discards != d.Discards {
+		return // it was discarded while it was on its way
+	}
 	r.forget(p.stream - 1)
 	r.paused = true
 	if r.resumes != resumes { // the room came before this note of its lack
@@ -132,10 +135,10 @@ func (r *Reader) pass(sequence uint64) {
 		return
 	}
 	r.mu.Lock()
-	stream, quiet := r.stream, !r.closed && !r.paused && !r.syncing
+	discards, quiet := r.discards, !r.closed && !r.paused && !r.syncing
 	r.mu.Unlock()
 	if quiet {
-		passer.Passed(stream, sequence)
+		passer.Passed(sequence, discards)
 	}
 }
 
