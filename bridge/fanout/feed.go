@@ -59,7 +59,7 @@ type feed struct {
 
 func (h *Hub) newFeed(place tenant.Place, log Log) *feed {
 	f := &feed{hub: h, log: log, place: place, ready: make(chan struct{}), ended: make(chan struct{}), bounds: unbounded}
-	f.source.feed = f
+	f.source.feed, f.source.window = f, maxHeld
 	if place.Stream == tenant.StreamShared || place.Stream == tenant.StreamTransient {
 		f.matcher, f.source.window = &matcher{}, manyHeld
 	}

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// When a subscription is given a source of its own. The shared reader stops at 256 messages or 20 MiB unacknowledged, so that there is
-// as much again to go on with while the new consumer is made.
+// When a subscription is given a source of its own. The shared reader stops at 256 messages or 20 MiB unacknowledged, and after large
+// messages at less than 256, so that there is as much again to go on with while the new consumer is made.
 const (
 	detachSpan  = 128
 	detachBytes = 4 << 20
@@ -33,7 +33,7 @@ func (f *feed) behind() bool {
 	case f.matcher != nil:
 		return r.span()+uint64(len(s.aside)) >= s.window/2
 	default:
-		return r.span() >= detachSpan || r.held >= detachBytes
+		return r.span() >= min(detachSpan, s.window/2) || r.held >= detachBytes
 	}
 }
 

@@ -78,6 +78,19 @@ func TestStalledSubscriberDelaysNobodyAndMissesNothing(t *testing.T) {
 	}
 }
 
+// After a large message the reader delivers few without acknowledgement. Who does not take them is detached before these are all there.
+func TestStalledBehindALargeMessage(t *testing.T) {
+	e := start(t, 0)
+	fast, stalled := e.subscribe("fast", true), e.session("stalled", true)
+	e.attach(stalled)
+	e.publishSized(0, 1, 900_000)
+	fast.waitFor(0)
+	e.publish(1, 200)
+	fast.waitFor(199)
+	stalled.read()
+	stalled.waitFor(199)
+}
+
 // Messages taken but not acknowledged go with the subscription when it is detached and when it joins again.
 func TestInFlightTravelsAlong(t *testing.T) {
 	e := start(t, 0)
