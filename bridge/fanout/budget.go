@@ -250,8 +250,17 @@ func (s *source) feedAgain() {
 		return // attached looks again
 	}
 	s.feedNoMore()
-	if !s.paused {
-		s.reader.Resume()
+	if s.paused && s.ring.span() > s.limit()/2 {
+		return // refill goes on
+	}
+	s.paused = false // what filled the source may have been discarded
+	s.reader.Resume()
+}
+
+// unblock lets the shared source go on that starves and has nobody left for whom it would wait, see idles. The caller holds mu.
+func (f *feed) unblock() {
+	if f.holders == 0 && f.source.starved {
+		f.source.feedAgain()
 	}
 }
 

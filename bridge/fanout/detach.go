@@ -116,7 +116,6 @@ func (s *Subscription) adopt(own *source) {
 		s.prune()
 	}
 	s.letGo()
-	s.feed.unblock()
 	s.feed.hub.metrics.detach()
 }
 

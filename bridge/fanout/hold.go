@@ -214,13 +214,6 @@ func (s *source) noteOwn(d *reader.Delivery) {
 	}
 }
 
-// unblock lets the shared source go on that starves and has nobody left who would ask for more: it counts. The caller holds mu.
-func (f *feed) unblock() {
-	if s := &f.source; f.bounded() && f.holders == 0 && s.starved {
-		s.feedAgain()
-	}
-}
-
 // patience is how long a subscription may stand still. Where it may be alone, publishers are what it is in the way of, and the
 // backlog has less room for them than it seems.
 func (f *feed) patience() time.Duration {

@@ -51,6 +51,30 @@ func TestManyTopicsShareOneReader(t *testing.T) {
 	w.arrived(one)
 }
 
+// TestDiscardBehindAnUnacknowledgedMessage: what only those have yet to take who hold nothing goes when the budget is used up, though somebody
+// holds one message before it, and takes no more of the budget then.
+func TestDiscardBehindAnUnacknowledgedMessage(t *testing.T) {
+	e := start(t, 1<<20)
+	log, w := e.many(tenant.StreamShared), e.world("a", "b")
+	holder, idle := e.device(log, "holder", true), e.device(log, "idle", false)
+	holder.keep = func(*reader.Delivery) bool { return len(holder.kept) == 0 }
+	holder.subscribe(w, "a")
+	idle.subscribe(w, "b")
+	idle.stall(true)
+	w.publish("a", 0)
+	w.wait()
+	holder.waitFor("a", 1)
+	for _, topic := range []string{"b", "a"} {
+		for range 3000 {
+			w.publish(topic, 1000)
+		}
+		w.wait()
+	}
+	holder.waitFor("a", 3001)
+	holder.ackAll()
+	e.until("empty", empty)
+}
+
 // TestNothingFromBeforeAtAPlaceOfMany: what the reader has yet to deliver, or others have yet to take, is not for who comes later, nor for
 // a filter that comes later.
 func TestNothingFromBeforeAtAPlaceOfMany(t *testing.T) {

@@ -113,7 +113,7 @@ func (r *ring) cut(from uint64) (after uint64) {
 		}
 		*e = entry{}
 	}
-	r.floor = min(r.floor, r.next)
+	r.floor, r.readable = min(r.floor, r.next), min(r.readable, r.next) // what is cut may have been let go before
 	return after
 }
 

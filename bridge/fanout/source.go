@@ -159,9 +159,10 @@ func (s *source) room() bool {
 	return true
 }
 
-// idles tells whether this is a shared source that nobody holds anything in, and that goes on to count what others hold.
+// idles tells whether this is a shared source that nobody holds anything in. It goes on, at the cost of those who do not keep up: what it left in
+// the stream would hold the backlog.
 func (s *source) idles() bool {
-	return s.owner == nil && s.feed.bounded() && s.feed.holders == 0 && !s.starved && !s.paused
+	return s.owner == nil && s.feed.holders == 0 && s.reader != nil && !s.starved && !s.paused
 }
 
 // attached gives the source its reader and acknowledges what needed none until now. The caller holds feed.mu.

@@ -279,6 +279,7 @@ func (s *Subscription) leave() {
 		}
 	})
 	s.each(shared.release)
+	f.unblock()
 }
 
 // rest asks to be woken with the next message.
