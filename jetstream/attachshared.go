@@ -37,17 +37,10 @@ func (l *Log) attachShared(
 		case s == nil && missing:
 			return nil, errNoRule
 		case s == nil: // a former rule, whose stream has something left
-		case !l.rules.attaching(place.Name):
-			if err := s.ready(ctx, missing); err != nil && !errors.Is(err, errMoved) {
-				return nil, err
-			}
-			config.Reattach = s.reattach
-		case missing: // whoever moves the topics is about to make it
-			if err := pause(ctx, parkedLook); err != nil {
-				return nil, err
-			}
-			config.Reattach = s.reattach
 		default:
+			if err := l.awaitShared(ctx, s, missing); err != nil {
+				return nil, err
+			}
 			config.Reattach = s.reattach
 		}
 		config.MaxWindow = sharedWindow
@@ -66,6 +59,20 @@ func (l *Log) attachShared(
 			return r, err
 		}
 	}
+}
+
+// awaitShared returns when the stream of a shared rule may be there to attach to. missing says that it was not found.
+func (l *Log) awaitShared(ctx context.Context, s *shared, missing bool) error {
+	if !l.rules.attaching(s.name) {
+		if err := s.ready(ctx, missing); !errors.Is(err, errMoved) {
+			return err
+		}
+		return nil
+	}
+	if missing { // whoever moves the topics is about to make it
+		return pause(ctx, parkedLook)
+	}
+	return nil
 }
 
 // reattach names the stream for a reader that lost its consumer, and makes it where there is none. What the stream of a rule that is gone

@@ -98,9 +98,7 @@ func (l *line) split(batch []*pending) (stay, moved []*pending) {
 func (l *line) resend(batch []*pending) {
 	policies := l.log.rules.now.Load().Value.placing()
 	for _, p := range batch {
-		m, done, token := p.message, p.done, p.token
-		*p = pending{}
-		pendings.Put(p)
+		m, done, token := p.release()
 		l.log.routeAt(policies.Place(m.Topic), m.Topic).Publish(m, done, token)
 	}
 }

@@ -31,11 +31,17 @@ func newPending() *pending {
 	return new(pending)
 }
 
-// answer hands the result to the caller; p is not valid any more afterwards.
-func (p *pending) answer(r publisher.Result) {
-	done, token := p.done, p.token
+// release gives p back, which is not valid any more afterwards, and returns what was published.
+func (p *pending) release() (m *message.Message, done publisher.Done, token uint64) {
+	m, done, token = p.message, p.done, p.token
 	*p = pending{}
 	pendings.Put(p)
+	return m, done, token
+}
+
+// answer hands the result to the caller; p is not valid any more afterwards.
+func (p *pending) answer(r publisher.Result) {
+	_, done, token := p.release()
 	done.Published(token, r)
 }
 

@@ -112,9 +112,7 @@ func (t *transient) giveUp() {
 func (t *transient) release() {
 	for held := t.takeHeld(); held != nil; held = t.takeHeld() {
 		for _, p := range held {
-			m, done, token := p.message, p.done, p.token
-			*p = pending{}
-			pendings.Put(p)
+			m, done, token := p.release()
 			if r := t.elsewhere(m.Topic); r != nil {
 				r.Publish(m, done, token)
 			} else {
