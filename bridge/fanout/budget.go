@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -118,10 +119,7 @@ func (h *Hub) trim() {
 // sources lists all of them.
 func (h *Hub) sources() (all []*source) {
 	h.mu.Lock()
-	feeds := make([]*feed, 0, len(h.feeds))
-	for f := range h.feeds {
-		feeds = append(feeds, f)
-	}
+	feeds := slices.Collect(maps.Keys(h.feeds))
 	h.mu.Unlock()
 	for _, f := range feeds {
 		all = append(all, &f.source)
