@@ -175,19 +175,25 @@ func moveStored(t *testing.T, homes []home) {
 // The bridge that moves topics is killed while it does. Another, or itself when it is back, completes the move, and who subscribes on the
 // bridge that lives misses nothing.
 func TestBridgeIsKilledWhileTopicsMove(t *testing.T) {
-	const kills = 4
 	p := weirtest.StartPair(t, weirtest.DemoRules(dedicated.rule))
 	publishers := movingLoad(p)
 	devices := movingSubscribers(t, p.B, "b")
-	work := load.Start(t, publishers...)
-	homes := []home{one, dedicated, other, one, dedicated}
-	for i := range kills {
-		to := homes[i%len(homes)]
-		work.AwaitEach(1 + rand.Int64N(100))
-		p.A.SetTenants(weirtest.DemoRules(to.rule))
-		work.Await(rand.Int64N(200)) // a moment within the move, or after it
+	killWhileMoving(t, p, publishers, devices, []home{one, dedicated, other, one}, func() {
 		p.A.Kill()
 		p.A.Restart()
+	})
+}
+
+// killWhileMoving moves all topics from home to home under load, with something killed at a moment within each move, or after it. The
+// devices get everything.
+func killWhileMoving(t *testing.T, p weirtest.Pair, publishers []*load.Publisher, devices []*load.Device, homes []home, kill func()) {
+	t.Helper()
+	work := load.Start(t, publishers...)
+	for _, to := range homes {
+		work.AwaitEach(1 + rand.Int64N(100))
+		p.A.SetTenants(weirtest.DemoRules(to.rule))
+		work.Await(rand.Int64N(200))
+		kill()
 		weirtest.Until(t, "all topics have moved: "+to.rule, func() bool { return to.lies(t, p.JS, load.Topics(publishers)) })
 	}
 	work.AwaitEach(100)
@@ -202,18 +208,8 @@ func TestNATSIsKilledWhileTopicsMove(t *testing.T) {
 	p := weirtest.StartPair(t, weirtest.DemoRules(dedicated.rule))
 	publishers := movingLoad(p)
 	devices := append(movingSubscribers(t, p.A, "a"), movingSubscribers(t, p.B, "b")...)
-	work := load.Start(t, publishers...)
-	for _, to := range []home{one, dedicated, other} {
-		work.AwaitEach(1 + rand.Int64N(100))
-		p.A.SetTenants(weirtest.DemoRules(to.rule))
-		work.Await(rand.Int64N(200)) // a moment within the move, or after it
+	killWhileMoving(t, p, publishers, devices, []home{one, dedicated, other}, func() {
 		p.NATS.Kill()
 		p.NATS.Restart()
-		weirtest.Until(t, "all topics have moved: "+to.rule, func() bool { return to.lies(t, p.JS, load.Topics(publishers)) })
-	}
-	work.AwaitEach(100)
-	acknowledged := work.Finish()
-	for _, d := range devices {
-		d.Check(t, acknowledged)
-	}
+	})
 }
