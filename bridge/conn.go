@@ -18,8 +18,8 @@ import (
 	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/codec"
 	"github.com/weirmq/weir/jetstream"
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 )
 

@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/weirmq/weir/codec"
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 )
 

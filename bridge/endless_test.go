@@ -2,8 +2,8 @@ package bridge
 
 import (
 	"github.com/weirmq/weir/bridge/fanout"
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/message"
 )
 
 // endless is a source that always has one more.

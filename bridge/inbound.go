@@ -3,7 +3,7 @@ package bridge
 import (
 	"time"
 
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 )
 

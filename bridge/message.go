@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/weirmq/weir/codec"
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 )
 
 // messages are kept for use again, with the memory of their payloads: there is one for every PUBLISH.

@@ -18,9 +18,9 @@ import (
 
 	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/codec"
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
 )

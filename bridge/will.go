@@ -7,8 +7,8 @@ import (
 
 	"github.com/weirmq/weir/authn"
 	"github.com/weirmq/weir/codec"
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/quota"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 )
 

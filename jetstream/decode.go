@@ -5,9 +5,9 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/jetstream/wire"
+	"github.com/weirmq/weir/message"
 )
 
 // errBadSubject is the reader's to count.

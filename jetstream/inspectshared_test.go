@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
 )
 

@@ -9,8 +9,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/message"
 )
 
 // inviteWidth is how many consumers of one new topic are made at a time.

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
 )

@@ -15,9 +15,9 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/message"
 )
 
 // patience is how long a test waits for what must happen.

@@ -3,7 +3,7 @@ package jetstream
 import (
 	"strings"
 
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 )
 
 // names are the subjects and streams of a tenant's own records.

@@ -8,7 +8,7 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 )
 
 // sealTTL removes the message that seals a stream, where the stream is opened again.

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 )
 

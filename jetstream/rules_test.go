@@ -13,9 +13,9 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
 )

@@ -8,7 +8,7 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
 )
 

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
 )

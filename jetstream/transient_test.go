@@ -12,9 +12,9 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
 )
 

@@ -18,9 +18,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weirmq/weir/bridge/fanout"
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/jetstream/wire"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
 )
 

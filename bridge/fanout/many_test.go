@@ -16,9 +16,9 @@ import (
 
 	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/filter"
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/jetstream/wire"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
 )
 

@@ -7,8 +7,8 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
+	"github.com/weirmq/weir/message"
 )
 
 // window lets so many publishes be under way.

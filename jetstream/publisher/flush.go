@@ -3,7 +3,7 @@ package publisher
 import (
 	"slices"
 
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 )
 
 // flushing is what is under way without an answer of JetStream's. A barrier on the connection confirms all that was published before

@@ -13,9 +13,9 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/weirmq/weir/jetstream/embedded"
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/wire"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 )
 

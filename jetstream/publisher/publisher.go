@@ -19,8 +19,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/wire"
+	"github.com/weirmq/weir/message"
 )
 
 // Outcome is what became of one publish.

@@ -3,7 +3,7 @@ package publisher
 import (
 	"testing"
 
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 )
 

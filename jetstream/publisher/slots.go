@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 )
 
 // slot is one publish under way. All slots are guarded by the publisher's mu.

@@ -16,9 +16,9 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
-	"github.com/weirmq/weir/jetstream/message"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/jetstream/wire"
+	"github.com/weirmq/weir/message"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

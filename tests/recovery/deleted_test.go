@@ -7,7 +7,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/codec"
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tests/weirtest"
 	"github.com/weirmq/weir/tests/weirtest/load"
 )

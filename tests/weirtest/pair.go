@@ -7,7 +7,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/codec"
-	"github.com/weirmq/weir/jetstream/message"
+	"github.com/weirmq/weir/message"
 )
 
 // Pair is two Weirs beside one nats-server. Only the first has a tenants file: the second knows from the store.
