@@ -238,6 +238,9 @@ func (t *Topic) announce() {
 		return
 	}
 	t.told = e.Value.Generation
+	for _, s := range t.log.subscribers.serving(t.name) {
+		s.announce(t.name)
+	}
 	if t.log.filters.any() || slices.Contains(e.Value.Attached, t.log.store.config.Bridge) {
 		t.log.adoption.tell(t)
 	}

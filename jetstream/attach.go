@@ -215,17 +215,20 @@ func (l *Log) readerConfig(s *shard, stream, name string) reader.Config {
 	}
 }
 
-// consumerName is the name of a consumer of a bridge.
-func consumerName(bridge, name string) string {
-	if name == "" {
-		return "b_" + bridge
+// consumerName is the name of a consumer of a bridge, or of a subscriber.
+func consumerName(owner, name string) string {
+	if !isSubscriber(owner) {
+		owner = "b_" + owner
 	}
-	return "b_" + bridge + "_" + name
+	if name == "" {
+		return owner
+	}
+	return owner + "_" + name
 }
 
-// ownedBy reports whether a consumer is one of the bridge.
-func ownedBy(bridge, consumer string) bool {
-	rest, ok := strings.CutPrefix(consumer, consumerName(bridge, ""))
+// ownedBy reports whether a consumer is one of the bridge, or of the subscriber.
+func ownedBy(owner, consumer string) bool {
+	rest, ok := strings.CutPrefix(consumer, consumerName(owner, ""))
 	return ok && (rest == "" || rest[0] == '_')
 }
 

@@ -47,20 +47,27 @@ func (l *Log) cleanUpAfter(ctx context.Context, bridge string) error {
 		return err
 	}
 	released := l.sessions.releaseOf(ctx, bridge)
-	var g errgroup.Group
-	g.SetLimit(cleanUpWidth)
-	g.Go(func() error { return l.deleteConsumers(ctx, l.names.errors, bridge) })
-	for _, s := range l.currentRouting().shared {
-		if s != nil {
-			g.Go(func() error { return l.deleteConsumers(ctx, s.stream, bridge) })
-		}
-	}
+	deleted := l.deleteConsumersOf(ctx, bridge)
+	l.limitsChanged() // the dead bridge may not have come to bring its last topics to them
+	return errors.Join(released, deleted)
+}
+
+// deleteConsumersOf deletes the consumers of a bridge, or of a subscriber, in all streams of the tenant. It waits for those that are being made.
+func (l *Log) deleteConsumersOf(ctx context.Context, owner string) error {
 	parkedStreams, err := l.parkedStreams(ctx)
 	if err != nil {
-		return errors.Join(released, err)
+		return err
+	}
+	var g errgroup.Group
+	g.SetLimit(cleanUpWidth)
+	g.Go(func() error { return l.deleteConsumers(ctx, l.names.errors, owner) })
+	for _, s := range l.currentRouting().shared {
+		if s != nil {
+			g.Go(func() error { return l.deleteConsumers(ctx, s.stream, owner) })
+		}
 	}
 	for _, info := range parkedStreams {
-		g.Go(func() error { return l.deleteConsumers(ctx, info.Config.Name, bridge) })
+		g.Go(func() error { return l.deleteConsumers(ctx, info.Config.Name, owner) })
 	}
 	for _, t := range l.register.all() {
 		g.Go(func() error {
@@ -71,11 +78,10 @@ func (l *Log) cleanUpAfter(ctx context.Context, bridge string) error {
 			if !e.Live {
 				return nil
 			}
-			return l.deleteConsumers(ctx, message.StreamName(l.tenant, t.name, generation(e)), bridge)
+			return l.deleteConsumers(ctx, message.StreamName(l.tenant, t.name, generation(e)), owner)
 		})
 	}
-	l.limitsChanged() // the dead bridge may not have come to bring its last topics to them
-	return errors.Join(released, g.Wait())
+	return g.Wait()
 }
 
 // leaveAll ends the filters of this bridge and deletes the consumers that were made for it and that nobody has adopted.
@@ -100,7 +106,7 @@ func (l *Log) leaveAll(ctx context.Context) error {
 	return nil
 }
 
-func (l *Log) deleteConsumers(ctx context.Context, stream, bridge string) error {
+func (l *Log) deleteConsumers(ctx context.Context, stream, owner string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	s, err := l.link.js.Stream(ctx, stream)
@@ -116,7 +122,7 @@ func (l *Log) deleteConsumers(ctx context.Context, stream, bridge string) error 
 	var dead []string
 	names := s.ConsumerNames(ctx)
 	for name := range names.Name() {
-		if ownedBy(bridge, name) {
+		if ownedBy(owner, name) {
 			dead = append(dead, name)
 		}
 	}

@@ -91,7 +91,10 @@ func (l *Log) parkedStreams(ctx context.Context) (all []*natsjs.StreamInfo, err 
 // drainOne deletes a parked stream that nobody needs, and reports whether there is nothing more to be done about it.
 func (r *rules) drainOne(ctx context.Context, rec *rulesRecord, info *natsjs.StreamInfo) (done bool, err error) {
 	name, topic := info.Config.Name, info.Config.Metadata[metaTopic]
-	used := info.State.Msgs > 0 || info.State.Consumers > 0
+	used, err := r.log.isUsed(ctx, info)
+	if err != nil {
+		return false, err
+	}
 	if topic == "" {
 		for rule := range sharedRules(rec.Policies) {
 			if message.SharedStream(r.log.tenant, rule) == name {
@@ -125,6 +128,27 @@ func (r *rules) drainOne(ctx context.Context, rec *rulesRecord, info *natsjs.Str
 		return false, nil
 	}
 	return r.log.deleteStream(ctx, name)
+}
+
+// isUsed reports whether a parked stream has messages, or consumers of somebody who may still look at it. Stored subscribers, which may be away,
+// do not.
+func (l *Log) isUsed(ctx context.Context, info *natsjs.StreamInfo) (bool, error) {
+	if info.State.Msgs > 0 || info.State.Consumers == 0 {
+		return info.State.Msgs > 0, nil
+	}
+	stream, err := l.link.js.Stream(ctx, info.Config.Name)
+	if err != nil {
+		return false, err
+	}
+	used := false
+	names := stream.ConsumerNames(ctx)
+	for name := range names.Name() {
+		used = used || !isSubscriber(name)
+	}
+	if err := names.Err(); err != nil && !errors.Is(err, natsjs.ErrEndOfData) {
+		return false, err
+	}
+	return used, nil
 }
 
 func (l *Log) deleteStream(ctx context.Context, name string) (done bool, err error) {

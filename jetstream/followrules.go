@@ -2,6 +2,8 @@ package jetstream
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,10 +14,26 @@ import (
 )
 
 // OnMove sets who is told when the rules move topics. It is called before the first Attach.
-func (l *Log) OnMove(m reader.Mover) {
-	l.rules.mu.Lock()
-	defer l.rules.mu.Unlock()
-	l.rules.mover = m
+func (l *Log) OnMove(m reader.Mover) { l.rules.alsoFollow(l, m) }
+
+// alsoFollow has a reader told for one who reads, unfollow ends that.
+func (r *rules) alsoFollow(who any, m reader.Mover) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.movers[who] = m
+}
+
+func (r *rules) unfollow(who any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.movers, who)
+}
+
+// readers lists who is told.
+func (r *rules) readers() []reader.Mover {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.movers))
 }
 
 // progress is how far this bridge has come with a move.
@@ -36,6 +54,7 @@ func (r *rules) start(ctx context.Context) error {
 	rec := r.now.Load().Value
 	if rec.Phase == phaseSettled {
 		r.progress = progress{revision: rec.Revision, prepared: true, held: true, released: true}
+		r.endMove(rec.Revision)
 	}
 	placing := rec.placing()
 	r.routes.Store(&placing)
@@ -73,11 +92,11 @@ func (r *rules) catchUp(ctx context.Context, rec rulesRecord, p *progress) error
 	ctx, cancel := context.WithTimeout(ctx, preparePatience)
 	defer cancel()
 	m := tenant.Move{Revision: rec.Revision, From: rec.Former, To: rec.Policies}
-	r.mu.Lock()
-	mover := r.mover
-	r.mu.Unlock()
 	if !p.prepared && rec.Former != nil {
-		if mover != nil {
+		if err := r.awaitReturning(ctx); err != nil {
+			return err
+		}
+		for _, mover := range r.readers() {
 			if err := mover.Prepare(ctx, m); err != nil {
 				return err
 			}
@@ -85,7 +104,7 @@ func (r *rules) catchUp(ctx context.Context, rec rulesRecord, p *progress) error
 		p.prepared = true
 	}
 	if !p.held && rec.Former != nil && rec.Phase != phasePreparing {
-		if mover != nil {
+		for _, mover := range r.readers() {
 			mover.Hold(m)
 		}
 		r.holdLines(ctx, &rec)
@@ -98,7 +117,7 @@ func (r *rules) catchUp(ctx context.Context, rec rulesRecord, p *progress) error
 			for _, t := range r.log.openTransient() {
 				t.flush(ctx)
 			}
-			if mover != nil {
+			for _, mover := range r.readers() {
 				mover.Release(m, r.boundaries(&rec))
 			}
 			if err := r.releaseLines(ctx, &rec); err != nil {
@@ -108,6 +127,7 @@ func (r *rules) catchUp(ctx context.Context, rec rulesRecord, p *progress) error
 		r.routes.Store(&rec.Policies)
 		r.log.followRules()
 		p.released = true
+		r.endMove(rec.Revision)
 	}
 	if rec.Phase == phaseOpening {
 		return nil

@@ -72,11 +72,20 @@ func (l *Log) invite(ctx context.Context, stream string, bridges []string) (atta
 	return attached, g.Wait()
 }
 
+// inviteAll is invite for the subscribers too, each of which gets one.
+func (l *Log) inviteAll(ctx context.Context, stream, topic string, bridges []string) (attached []string, err error) {
+	if err := l.subscribers.invite(ctx, stream, topic); err != nil {
+		return nil, err
+	}
+	return l.invite(ctx, stream, bridges)
+}
+
 func (l *Log) prepare(ctx context.Context, stream, bridge string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return reader.Prepare(ctx, reader.Config{
 		JetStream: l.link.js, Stream: stream, Durable: consumerName(bridge, ""), Deliver: adoptedDeliver(bridge, stream),
+		Start: reader.StartAll,
 	})
 }
 
@@ -93,11 +102,12 @@ func (l *Log) makeStream(ctx context.Context, t *Topic, rec *topicRecord, config
 		return err
 	}
 	open := config.Subjects
-	if len(guests) > 0 {
+	wanted := len(guests) > 0 || len(l.subscribers.of(t.name)) > 0
+	if wanted {
 		config.Subjects = parked(config.Name)
 	}
-	if _, err = l.link.js.CreateStream(ctx, config); err == nil && len(guests) > 0 {
-		if rec.Attached, err = l.invite(ctx, config.Name, guests); err == nil {
+	if _, err = l.link.js.CreateStream(ctx, config); err == nil && wanted {
+		if rec.Attached, err = l.inviteAll(ctx, config.Name, t.name, guests); err == nil {
 			config.Subjects = open
 			_, err = l.link.js.UpdateStream(ctx, config)
 		}
@@ -112,7 +122,7 @@ func (l *Log) makeStream(ctx context.Context, t *Topic, rec *topicRecord, config
 		return err
 	}
 	if err = l.adopt(ctx, t, rec, config); err == nil {
-		rec.Attached, err = l.invite(ctx, message.StreamName(l.tenant, t.name, rec.Generation), guests)
+		rec.Attached, err = l.inviteAll(ctx, message.StreamName(l.tenant, t.name, rec.Generation), t.name, guests)
 	}
 	return err
 }

@@ -19,21 +19,23 @@ const maxCreations = 4
 // Log is the message log of one tenant.
 type Log struct {
 	// immutable
-	store     *Store
-	tenant    string
-	names     names
-	link      *link
-	log       *zap.Logger
-	register  *register
-	sessions  *sessions
-	filters   *filters
-	rules     *rules
-	adoption  *adoption
-	creations chan struct{} // slots
-	relimit   chan struct{} // wakes the goroutine that brings streams to the limits; never closed
-	listWork  chan struct{} // held, as a slot, by whoever brings lists of topics to the rules
-	events    chan event    // to be written; never closed
-	reports   atomic.Int64  // error reports whose answer is to come
+	store    *Store
+	tenant   string
+	names    names
+	link     *link
+	log      *zap.Logger
+	register *register
+	sessions *sessions
+	filters  *filters
+	// subscribers are those whose messages are kept while they are away.
+	subscribers *subscribers
+	rules       *rules
+	adoption    *adoption
+	creations   chan struct{} // slots
+	relimit     chan struct{} // wakes the goroutine that brings streams to the limits; never closed
+	listWork    chan struct{} // held, as a slot, by whoever brings lists of topics to the rules
+	events      chan event    // to be written; never closed
+	reports     atomic.Int64  // error reports whose answer is to come
 
 	transients []*transient // by shard
 	routing    atomic.Pointer[routing]
@@ -72,7 +74,7 @@ func (s *Store) newLog(ctx context.Context, name string) (_ *Log, err error) {
 		transientReaders: make(map[*transientReader]struct{}),
 		adoption:         newAdoption(),
 	}
-	l.filters, l.rules = newFilters(l), newRules(l)
+	l.filters, l.subscribers, l.rules = newFilters(l), newSubscribers(l), newRules(l)
 	if !s.config.Shared {
 		if l.link, err = s.dial(name, s.config.Shards); err != nil {
 			return nil, err

@@ -106,12 +106,16 @@ func (r *rules) step(ctx context.Context, v *rulesView) error {
 	return r.write(ctx, rec, v.rulesEntry)
 }
 
-// prepare waits until every bridge is attached to what its sessions want of the new places.
+// prepare waits until every bridge is attached to what its sessions want of the new places, and attaches the subscribers, which may be away.
 func (r *rules) prepare(ctx context.Context, rec rulesRecord) error {
 	if err := r.makeStreams(ctx, rec); err != nil {
 		return err
 	}
-	return r.prepared(ctx, rec.Revision, phasePreparing)
+	if err := r.prepared(ctx, rec.Revision, phasePreparing); err != nil {
+		return err
+	}
+	// Whoever opens a subscriber from now on attaches it to both.
+	return r.log.subscribers.attachAll(ctx, &rec)
 }
 
 // prepared waits until every bridge has confirmed a phase, for a time.

@@ -35,6 +35,8 @@ func (n names) filterSubject(bridge, filter string) string {
 	return n.subject("register.filter." + bridge + "." + message.Hash(filter))
 }
 
+func (n names) subscriberSubject(id string) string { return n.subject("register.subscriber." + id) }
+
 // rulesSubject is that of the rules that place topics, phaseSubject of how far a bridge has followed them.
 func (n names) rulesSubject() string { return n.subject("register.rules") }
 

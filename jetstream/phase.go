@@ -36,8 +36,7 @@ func (r *rules) changePhase(before, after registerEntry) {
 			signal(r.follow) // somebody took this bridge for dead
 		}
 	}
-	close(r.changed)
-	r.changed = make(chan struct{})
+	r.tellChanged()
 }
 
 // confirm writes that this bridge has done what a phase asks of it.

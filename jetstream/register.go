@@ -99,13 +99,15 @@ func (r topicRecord) hasPolicy(p tenant.Policy) bool {
 
 type topicEntry = follow.Entry[topicRecord]
 
-// registerRecord is one entry of the register: of a topic, of a filter, of the rules, of a bridge's place in a change of them, or of a kind
+// registerRecord is one entry of the register: of a topic, of a filter, of the rules, of a bridge's place in a change of them, of a subscriber, or of a kind
 // that this release does not know.
 type registerRecord struct {
 	topic  topicRecord
 	filter *filterRecord // nil: it is not one, as the following
 	rules  *rulesRecord
 	phase  *phaseRecord
+
+	subscriber *subscriberRecord
 }
 
 type registerEntry = follow.Entry[registerRecord]
@@ -185,6 +187,11 @@ func (r *register) decode(subject string, _ nats.Header, data []byte) (rec regis
 		if err = json.Unmarshal(data, p); err == nil && n.phaseSubject(p.Bridge) == subject {
 			return registerRecord{phase: p}, !p.Ended
 		}
+	case strings.HasPrefix(subject, n.subject("register.subscriber.")):
+		s := new(subscriberRecord)
+		if err = json.Unmarshal(data, s); err == nil && filter.Check(s.Filter) == nil && n.subscriberSubject(s.key().id()) == subject {
+			return registerRecord{subscriber: s}, !s.Ended
+		}
 	case subject == n.rulesSubject():
 		p := new(rulesRecord)
 		if err = json.Unmarshal(data, p); err == nil && len(p.Policies) > 0 {
@@ -202,6 +209,9 @@ func (r *register) change(_ string, before, after registerEntry) {
 	switch {
 	case before.Value.filter != nil || after.Value.filter != nil:
 		r.log.filters.change(before, after)
+		return
+	case before.Value.subscriber != nil || after.Value.subscriber != nil:
+		r.log.subscribers.change(before, after)
 		return
 	case before.Value.phase != nil || after.Value.phase != nil:
 		r.log.rules.changePhase(before, after)

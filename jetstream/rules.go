@@ -119,8 +119,12 @@ type rules struct {
 
 	mu        sync.Mutex
 	confirmed map[string]phaseEntry // by bridge: those that have the tenant open
-	changed   chan struct{}         // closed when confirmed changes, and replaced
-	mover     reader.Mover          // nil: nobody reads
+	changed   chan struct{}         // closed when something of this changes, and replaced
+	movers    map[any]reader.Mover  // by who reads
+	// returning counts the subscribers that are about to be attached to the places as they are. A move waits for them, and those that come later
+	// for the move.
+	returning int
+	caughtUp  uint64 // the revision whose move this bridge has seen the end of
 }
 
 // rulesView is the record at one sequence.
@@ -133,7 +137,7 @@ type rulesView struct {
 func newRules(l *Log) *rules {
 	r := &rules{
 		log: l, follow: make(chan struct{}, 1), execute: make(chan struct{}, 1),
-		confirmed: make(map[string]phaseEntry), changed: make(chan struct{}),
+		confirmed: make(map[string]phaseEntry), changed: make(chan struct{}), movers: make(map[any]reader.Mover),
 	}
 	r.now.Store(&rulesView{
 		rulesEntry: rulesEntry{Value: rulesRecord{Phase: phaseSettled, Policies: allDedicated()}},

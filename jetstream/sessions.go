@@ -91,10 +91,10 @@ func (s *sessions) decode(subject string, _ nats.Header, data []byte) (rec claim
 func (s *sessions) change(subject string, before, after claimEntry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if before.Live {
+	if before.Live && before.Value.isConnection() {
 		s.live--
 	}
-	if after.Live {
+	if after.Live && after.Value.isConnection() {
 		s.live++
 	}
 	mine := after.Live && after.Value.Bridge == s.log.store.config.Bridge

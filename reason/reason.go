@@ -42,6 +42,7 @@ const (
 	RetainUnsupported Reason = "retain_not_supported"
 	SharedUnsupported Reason = "shared_subscription_not_supported"
 	SubscriptionLimit Reason = "subscription_limit"
+	SubscriberLimit   Reason = "subscriber_limit"
 	PublishUnknown    Reason = "publish_outcome_unknown"
 )
 

@@ -32,6 +32,7 @@ tenants:
       message_bytes: 0
       ttl: 90m
       keep_alive_max: 600
+      subscriber_idle: 1h
       hold_bytes: -1
     topics:
       - {filter: "telemetry/#", stream: shared, name: telemetry, backlog_messages: 1000, backlog_bytes: 10737418240, ttl: 1h}
@@ -54,7 +55,7 @@ tenants:
 					"Zähler 1":     {Role: tenant.RoleDevice},
 				},
 				Quotas: tenant.Quotas{
-					Connections: -1, Topics: 5, TTL: 90 * time.Minute, KeepAliveMax: 10 * time.Minute, HoldBytes: -1,
+					Connections: -1, Topics: 5, TTL: 90 * time.Minute, KeepAliveMax: 10 * time.Minute, HoldBytes: -1, SubscriberIdle: time.Hour,
 				},
 				Rules: tenant.Rules{
 					{Filter: "telemetry/#", Stream: tenant.StreamShared, Name: "telemetry", BacklogMessages: 1000, BacklogBytes: 10737418240, TTL: time.Hour},

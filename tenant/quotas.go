@@ -41,6 +41,7 @@ type Quotas struct {
 	HoldMessages    int64         `json:"hold_messages,omitempty"`    // per subscription
 	HoldBytes       int64         `json:"hold_bytes,omitempty"`       // per subscription
 	KeepAliveMax    time.Duration `json:"keep_alive_max_ns,omitempty"`
+	SubscriberIdle  time.Duration `json:"subscriber_idle_ns,omitempty"` // whole seconds
 }
 
 // Limits are quotas with defaults and hard maxima applied.
@@ -60,6 +61,8 @@ type Limits struct {
 	HoldBytes    int64 // or Unlimited
 	// KeepAliveMax is the longest keep alive a client may ask for, whole seconds; 0: whatever it asks for.
 	KeepAliveMax time.Duration
+	// SubscriberIdle is when a named subscriber that nobody uses is removed, with what is kept for it; Unlimited: never.
+	SubscriberIdle time.Duration
 }
 
 // Resolve applies the defaults and the hard maxima.
@@ -89,6 +92,7 @@ func (q Quotas) Resolve() Limits {
 		HoldMessages:    r.HoldMessages,
 		HoldBytes:       r.HoldBytes,
 		KeepAliveMax:    r.KeepAliveMax,
+		SubscriberIdle:  r.SubscriberIdle,
 	}
 	if l.TTL == Unlimited {
 		l.TTL = 0
@@ -131,6 +135,10 @@ var quotaKeys = []numberKey[Quotas]{
 	{
 		name: "keep_alive_max", field: func(q *Quotas) *int64 { return (*int64)(&q.KeepAliveMax) }, standard: int64(maxKeepAlive), max: int64(maxKeepAlive),
 		duration: true, seconds: true,
+	},
+	{
+		name: "subscriber_idle", field: func(q *Quotas) *int64 { return (*int64)(&q.SubscriberIdle) }, standard: int64(7 * 24 * time.Hour),
+		max: Unlimited, duration: true,
 	},
 }
 

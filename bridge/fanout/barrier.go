@@ -35,7 +35,7 @@ func (m *Member) raiseBarrier(move tenant.Move) {
 		return
 	}
 	m.barriers = append(m.barriers, &barrier{move: move})
-	m.barred.Store(true)
+	m.bar()
 }
 
 // setBarrier says where the move came about at each place, and lets go what does not wait for anything.
@@ -132,7 +132,7 @@ func (m *Member) through(b *barrier) (stopped []*Subscription) {
 		n++
 	}
 	m.barriers = slices.Delete(m.barriers, 0, n)
-	m.barred.Store(len(m.barriers) > 0)
+	m.bar()
 	return stopped
 }
 
@@ -144,6 +144,9 @@ func (m *Member) stops(s *Subscription, sequence uint64) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.waits(s) {
+		return true
+	}
 	for _, b := range m.barriers {
 		if former := s.feed.retired; former != 0 && former < b.move.Revision {
 			continue // what the place gains by that move comes to another feed

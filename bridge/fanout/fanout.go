@@ -67,6 +67,10 @@ type Log interface {
 
 // Config of a Hub.
 type Config struct {
+	// Keep says that consumers outlive their readers, as a Log of a stored subscriber has them. Each such Log is that of one session, which holds.
+	// Nothing is acknowledged but by its Ack, nothing that a consumer has is passed over, and the session is never detached: who is slow holds up
+	// only itself.
+	Keep bool
 	// Budget is how many bytes of messages all readers together may hold; 0: 256 MiB.
 	Budget  int64
 	Log     *zap.Logger
@@ -77,6 +81,7 @@ type Config struct {
 type Hub struct {
 	// Immutable.
 	budget  int64
+	keep    bool
 	log     *zap.Logger
 	metrics *Metrics
 	ctx     context.Context // ends with Close
@@ -115,6 +120,7 @@ const defaultBudget = 256 << 20
 func New(cfg Config) *Hub {
 	h := &Hub{
 		budget:  cfg.Budget,
+		keep:    cfg.Keep,
 		log:     cfg.Log,
 		metrics: cfg.Metrics,
 		start:   time.Now(),
@@ -137,8 +143,8 @@ func New(cfg Config) *Hub {
 }
 
 // enter adds a subscription of m to the topic's feed, or finds the one it has, and makes the feed where there is none: then the
-// subscription is its first. It is nil where the feed is about to end.
-func (h *Hub) enter(k key, m *Member, hold bool) (sub *Subscription, f *feed, first bool, err error) {
+// subscription is its first. It is nil where the feed is about to end. At a place of many topics it is for a filter, name.
+func (h *Hub) enter(k key, m *Member, name string, hold bool) (sub *Subscription, f *feed, first bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed || m.left {
@@ -148,6 +154,9 @@ func (h *Hub) enter(k key, m *Member, hold bool) (sub *Subscription, f *feed, fi
 	if f == nil {
 		f = h.make(k, h.matching(k))
 		sub = f.add(m, hold, true, false) // before the reader, so that it sees all that this delivers
+		if h.keep && f.matcher != nil {
+			f.begins(sub, name)
+		}
 		h.open(k, f)
 		return sub, f, true, nil
 	}

@@ -51,6 +51,7 @@ type feed struct {
 	ending   bool   // the last subscription has left; none joins any more
 	shedding bool   // a goroutine is detaching those that are behind
 	calm     bool   // since that began nobody was behind for a moment
+	keeping  bool   // the session has left, and what it has not acknowledged stays for its return
 
 	asking, waiting *flight // requests for the last sequence: under way, and next
 
@@ -73,7 +74,7 @@ func (f *feed) attach(open func(context.Context) (reader.Attached, error)) {
 	defer cancel()
 	r, err := open(ctx)
 	f.mu.Lock()
-	f.err, f.adopted = err, err == nil && r.Adopted()
+	f.err, f.adopted = err, err == nil && r.Adopted() && !f.hub.keep
 	close(f.ready)
 	if err != nil {
 		f.ending = true

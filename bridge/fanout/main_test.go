@@ -18,13 +18,17 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/weirmq/weir/bridge/fanout"
+	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/jetstream/wire"
 	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	natsprocess.Main()
+	goleak.VerifyTestMain(m)
+}
 
 const patience = 30 * time.Second
 

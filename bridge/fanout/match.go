@@ -68,6 +68,13 @@ func (s *Subscription) put(name string, after uint64, hold bool) {
 	}
 }
 
+// begins puts the filter of a kept subscription into force before its reader is open: whatever that delivers is for it.
+func (f *feed) begins(sub *Subscription, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sub.put(name, 0, true)
+}
+
 // exclude takes a filter of a subscription back. What is left for other filters stays. It reports whether there is no filter any more.
 func (s *Subscription) exclude(name string) (none bool) {
 	f := s.feed

@@ -39,11 +39,14 @@ type Member struct {
 	filters map[string]*subscribed // by name; without those of error topics
 	left    bool
 
-	barred atomic.Bool // there are barriers
+	barred atomic.Bool // there are barriers, or former streams
 
 	mu       sync.Mutex // taken last
 	subs     map[*feed]*Subscription
 	barriers []*barrier // of moves, in their order; each goes when it is passed
+	// former are what a stored subscriber has to take before everything else; stopped are those that wait for it.
+	former, stopped []*Subscription
+	resumed         bool // they are known; owned by Subscribe
 	// pending are the calls of Subscribe under way; failed tells that one of them has left something behind.
 	pending int
 	failed  bool
@@ -65,6 +68,12 @@ func (h *Hub) Join(log Log, s Session) *Member {
 func (m *Member) Subscribe(ctx context.Context, name string, hold bool) (err error) {
 	m.begin()
 	defer func() { m.end(err) }()
+	if log, ok := m.log.(returning); ok {
+		defer log.Returned()
+		if err := m.resume(ctx, log); err != nil {
+			return err
+		}
+	}
 	w, err := m.hub.subscribe(m, name, hold)
 	if err != nil {
 		return err
@@ -121,7 +130,7 @@ func (m *Member) Hold(name string) {
 
 // attach subscribes to a dedicated topic.
 func (m *Member) attach(ctx context.Context, topic string, hold bool) error {
-	sub, f, first, err := m.join(ctx, tenant.Dedicated(topic), hold)
+	sub, f, first, err := m.join(ctx, tenant.Dedicated(topic), "", hold)
 	if err != nil {
 		return err
 	}
@@ -137,10 +146,11 @@ func (m *Member) attach(ctx context.Context, topic string, hold bool) error {
 	return sub.settle()
 }
 
-// join returns the subscription to a place, and whether the reader was opened for it. The reader is open.
-func (m *Member) join(ctx context.Context, p tenant.Place, hold bool) (sub *Subscription, f *feed, first bool, err error) {
+// join returns the subscription to a place, for a filter where there are many topics, and whether the reader was opened for it. The reader is
+// open.
+func (m *Member) join(ctx context.Context, p tenant.Place, name string, hold bool) (sub *Subscription, f *feed, first bool, err error) {
 	for {
-		sub, f, first, err = m.hub.enter(key{m.log, p}, m, hold)
+		sub, f, first, err = m.hub.enter(key{m.log, p}, m, name, hold)
 		if err != nil {
 			return nil, nil, false, err
 		}

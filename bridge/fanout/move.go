@@ -43,7 +43,16 @@ func (a *audience) enter(m *Member) {
 }
 
 // leave takes a session out. The caller holds mu.
-func (h *Hub) leave(m *Member) { delete(h.tenants[m.log].members, m) }
+func (h *Hub) leave(m *Member) {
+	a := h.tenants[m.log]
+	if a == nil {
+		return // it has left already
+	}
+	delete(a.members, m)
+	if h.keep && len(a.members) == 0 {
+		delete(h.tenants, m.log)
+	}
+}
 
 // Prepare attaches the filters of all sessions to what the rules after the move need besides.
 func (a *audience) Prepare(ctx context.Context, move tenant.Move) error {

@@ -39,7 +39,7 @@ func (f *feed) behind() bool {
 
 // shed starts the detaching of those who are behind. The caller holds mu.
 func (f *feed) shed() {
-	if f.shedding || f.ending || f.matcher == nil && len(f.subs) < 2 && !f.bounded() {
+	if f.shedding || f.ending || f.hub.keep || f.matcher == nil && len(f.subs) < 2 && !f.bounded() {
 		return
 	}
 	f.shedding, f.calm = true, false

@@ -72,6 +72,9 @@ func (s *source) Deliver(d reader.Delivery) bool {
 	}
 	s.large = max(s.large-s.large/64, int64(d.Size))
 	s.passed = d.Sequence
+	if d.Pending == 0 && f.isFormer() {
+		s.passed = f.subs[0].until // nothing follows
+	}
 	if s.owner != nil {
 		wake := s.deliverOwn(d)
 		f.mu.Unlock()
@@ -191,7 +194,7 @@ func (s *source) settleEntry(e *entry) {
 
 // acknowledge tells the reader that a message is done with. The caller holds feed.mu, and the reader is open.
 func (s *source) acknowledge(d reader.Delivery) {
-	if !s.feed.transient {
+	if !s.feed.transient && !s.feed.keeping {
 		s.reader.Ack(d)
 	}
 }

@@ -87,7 +87,7 @@ func (w *subscribed) attach(ctx context.Context, p tenant.Place) error {
 // include puts a filter into force at a place of many topics.
 func (m *Member) include(ctx context.Context, p tenant.Place, name string, hold bool) (*Subscription, error) {
 	for {
-		sub, f, first, err := m.join(ctx, p, false)
+		sub, f, first, err := m.join(ctx, p, name, false)
 		if err != nil {
 			return nil, err
 		}

@@ -231,6 +231,7 @@ func (s *Subscription) close() {
 	}
 	s.closed = true
 	f := s.feed
+	f.keeping = f.hub.keep
 	s.leave()
 	if s.source.owner != nil {
 		s.source.drop()
@@ -245,6 +246,13 @@ func (s *Subscription) close() {
 	}
 	f.remove(s)
 	s.passBounds()
+	if stopped := s.member.drained(s); len(stopped) > 0 {
+		f.hub.work.Go(func() {
+			for _, sub := range stopped {
+				sub.wake()
+			}
+		})
+	}
 }
 
 // enter makes the subscription read the shared source from an index on.

@@ -1,6 +1,9 @@
 package reader
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Acknowledgements are written together once there are ackBatch of them or ackDelay after the first, whichever is
 // sooner. A backlog that is full frees room as late as that.
@@ -10,6 +13,8 @@ const (
 	// probeEvery is how often, at most, the last acknowledgement of a batch asks for an answer, whose absence of
 	// responders tells that the consumer is gone.
 	probeEvery = 100 * time.Millisecond
+	// settleTimeout is how long a reader whose consumer stays waits for the server when it is closed.
+	settleTimeout = time.Second
 )
 
 // Ack acknowledges one delivery. Acknowledgements are collected and written together. It does no I/O.
@@ -41,6 +46,7 @@ func (r *Reader) flush() {
 	if len(acks) == 0 {
 		return
 	}
+	r.written = acks[len(acks)-1]
 	conn := r.cfg.Conn
 	epoch, _ := conn.State()
 	for _, reply := range acks[:len(acks)-1] {
@@ -57,6 +63,20 @@ func (r *Reader) flush() {
 		return
 	}
 	_ = conn.Publish(epoch, last, "", nil, nil)
+}
+
+// settleAcks returns when the server has taken every acknowledgement that was written, or after a moment: whoever reads next has the consumer reset,
+// and what the server has not taken by then it delivers again.
+func (r *Reader) settleAcks(ctx context.Context) {
+	if r.written == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	epoch, _ := r.cfg.Conn.State()
+	if r.cfg.Conn.Flush(ctx, epoch) == nil {
+		_, _ = r.cfg.JetStream.Conn().RequestWithContext(ctx, r.written, nil) // the last once more, with an answer
+	}
 }
 
 // Discard forgets every delivery with a sequence above after, unacknowledged, and stops delivering. They come

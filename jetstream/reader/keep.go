@@ -24,6 +24,7 @@ const (
 	causeDeleted      cause = "deleted"
 	causeSilent       cause = "silent"
 	causeWedged       cause = "wedged"
+	causeKept         cause = "kept"
 )
 
 // silence is how long a consumer may say nothing: two heartbeats, and time for the second to arrive.

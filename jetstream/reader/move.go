@@ -20,3 +20,9 @@ type Mover interface {
 	// subscription takes nothing from beyond it before it has taken everything else up to it.
 	Release(m tenant.Move, last map[tenant.Place]uint64)
 }
+
+// Former is a stream that takes no messages any more, and has something for a stored subscriber.
+type Former struct {
+	Stream string
+	Last   uint64 // sequence of its newest message
+}

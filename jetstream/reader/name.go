@@ -24,6 +24,58 @@ type naming struct {
 	former  []string // consumers that may still be there, to be deleted once there is another
 }
 
+// find looks for a consumer that is kept, which may have come to a later name. It is nil where there is none.
+func (r *Reader) find(ctx context.Context) (*natsjs.ConsumerInfo, error) {
+	c, err := r.cfg.JetStream.PushConsumer(ctx, r.cfg.Stream, r.cfg.Durable)
+	if errors.Is(err, natsjs.ErrConsumerNotFound) {
+		var later string
+		if later, err = r.later(ctx); err != nil || later == "" {
+			return nil, err
+		}
+		c, err = r.cfg.JetStream.PushConsumer(ctx, r.cfg.Stream, later)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info := c.CachedInfo()
+	r.lock(func() { r.durable = info.Name })
+	r.made, r.found = info.Config, true
+	return info, nil
+}
+
+// later returns the last of the names that the consumer was given after the first, empty where there is none.
+func (r *Reader) later(ctx context.Context) (name string, err error) {
+	stream, err := r.cfg.JetStream.Stream(ctx, r.cfg.Stream)
+	if err != nil {
+		return "", err
+	}
+	last := 0
+	names := stream.ConsumerNames(ctx)
+	for found := range names.Name() {
+		if n, ok := renamed(r.cfg.Durable, found); ok && n > last {
+			last, name = n, found
+		}
+	}
+	if err = names.Err(); errors.Is(err, natsjs.ErrEndOfData) {
+		err = nil
+	}
+	r.lock(func() { r.renamed = last })
+	return name, err
+}
+
+// renamed tells how many names a consumer has had after the first.
+func renamed(base, name string) (n int, ok bool) {
+	rest, ok := strings.CutPrefix(name, base+renaming)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(rest)
+	return n, err == nil
+}
+
+// renaming stands between the first name and the number of a later one.
+const renaming = "_r"
+
 // rename takes a new name where the present one is spent.
 func (n *naming) rename(base string) {
 	if !n.spent {
@@ -31,7 +83,7 @@ func (n *naming) rename(base string) {
 	}
 	n.former = append(n.former, n.durable)
 	n.renamed++
-	n.durable, n.spent = base+"_r"+strconv.Itoa(n.renamed), false
+	n.durable, n.spent = base+renaming+strconv.Itoa(n.renamed), false
 }
 
 // name is that of the consumer as it is now.

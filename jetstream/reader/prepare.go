@@ -10,11 +10,15 @@ import (
 // ErrTaken is the answer of Prepare where a consumer of that name delivers to somebody already.
 var ErrTaken = errors.New("reader: the consumer is there and delivers elsewhere")
 
-// Prepare makes the consumer of a reader that is to be opened later, by another bridge, with Adopt and the same Stream, Durable
-// and Deliver. It holds every message from then on, those kept so far included. One that is there already is left as it is. Of cfg only
-// these, JetStream, Filters and MaxWindow count.
+// Prepare makes the consumer of a reader that is to be opened later, perhaps by another bridge, with Adopt or Keep and the same Stream, Durable
+// and Deliver. It holds every message from then on, those kept so far included unless Start is StartNew. One that is there already is left as it
+// is. Of cfg only these, Keep, JetStream, Filters and MaxWindow count.
 func Prepare(ctx context.Context, cfg Config) error {
-	_, err := cfg.JetStream.CreatePushConsumer(ctx, cfg.Stream, cfg.consumer(cfg.Durable, natsjs.DeliverAllPolicy, newFlow(0, cfg.MaxWindow).window))
+	policy := natsjs.DeliverAllPolicy
+	if cfg.Start == StartNew {
+		policy = natsjs.DeliverNewPolicy
+	}
+	_, err := cfg.JetStream.CreatePushConsumer(ctx, cfg.Stream, cfg.consumer(cfg.Durable, policy, newFlow(0, cfg.MaxWindow).window))
 	if !errors.Is(err, natsjs.ErrConsumerExists) {
 		return err
 	}
@@ -30,15 +34,17 @@ func Prepare(ctx context.Context, cfg Config) error {
 // server takes no other number.
 func (cfg *Config) consumer(durable string, policy natsjs.DeliverPolicy, window int) natsjs.ConsumerConfig {
 	c := natsjs.ConsumerConfig{
-		Durable:           durable,
-		DeliverSubject:    cfg.Deliver,
-		DeliverPolicy:     policy,
-		AckPolicy:         natsjs.AckExplicitPolicy,
-		AckWait:           ackWait,
-		MaxDeliver:        -1,
-		MaxAckPending:     window,
-		IdleHeartbeat:     heartbeat,
-		InactiveThreshold: inactiveThreshold,
+		Durable:        durable,
+		DeliverSubject: cfg.Deliver,
+		DeliverPolicy:  policy,
+		AckPolicy:      natsjs.AckExplicitPolicy,
+		AckWait:        ackWait,
+		MaxDeliver:     -1,
+		MaxAckPending:  window,
+		IdleHeartbeat:  heartbeat,
+	}
+	if !cfg.Keep {
+		c.InactiveThreshold = inactiveThreshold
 	}
 	// The server keeps one filter and several in different places.
 	if len(cfg.Filters) == 1 {

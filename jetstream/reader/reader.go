@@ -92,7 +92,10 @@ type Config struct {
 	// Adopt says that another has made the consumer, with Prepare, for this reader: it is taken over with all that it holds.
 	// Where it is gone, it is made again. Start is StartAll then.
 	Adopt bool
-	Size  int // bytes of a message, as far as that is known beforehand; 0: it is not
+	// Keep says that the consumer is there whether somebody reads or not: it is taken over where it is there, begins at Start where it is not,
+	// and stays when the reader is closed.
+	Keep bool
+	Size int // bytes of a message, as far as that is known beforehand; 0: it is not
 	// MaxWindow is how many messages may be unacknowledged at most, however small they are: a power of two; 0: 256.
 	MaxWindow int
 	// Pace is shared by the readers of Conn. Nil: each starts over, and asks for its lag, when it has to, however many others do.
@@ -118,7 +121,7 @@ type Attached interface {
 	Resume()
 	// Window is how many deliveries may be unacknowledged before the reader stops by itself. It becomes smaller with larger messages.
 	Window() int
-	// Adopted tells that the consumer was made by another before the reader was opened: what was stored since then is
+	// Adopted tells that the consumer was there before the reader was opened: what was stored since it was made, and is not acknowledged, is
 	// delivered too.
 	Adopted() bool
 	// Pending asks the server how many messages there are that it has not sent, all after a stream sequence.
@@ -148,9 +151,11 @@ type Reader struct {
 	made     natsjs.ConsumerConfig // of the consumer as it is
 	patience *time.Timer           // when the reader's turn to start over ends in any case
 	probed   time.Time             // when an acknowledgement last asked for an answer
+	written  string                // the last acknowledgement that was written
 	stood    standstill            // when the reader last looked
 	asking   bool                  // turn is set
 	turn     *time.Timer           // when the reader's turn to ask for its lag comes
+	found    bool                  // the consumer was there; set by Open
 
 	// calls is held while the sink is called, and taken before mu.
 	calls sync.Mutex
@@ -188,8 +193,8 @@ func (r *Reader) Pending(ctx context.Context) (messages, after uint64, err error
 	return info.NumPending, info.Delivered.Stream, nil
 }
 
-// Adopted tells that the consumer was made by another before the reader was opened.
-func (r *Reader) Adopted() bool { return r.cfg.Adopt }
+// Adopted tells that the consumer was there before the reader was opened.
+func (r *Reader) Adopted() bool { return r.cfg.Adopt || r.found }
 
 // Open makes the consumer and returns when it exists. The sink may be called before that.
 func Open(ctx context.Context, cfg Config, sink Sink) (*Reader, error) {
@@ -207,7 +212,7 @@ func Open(ctx context.Context, cfg Config, sink Sink) (*Reader, error) {
 	if err := r.connect(ctx); err != nil {
 		r.patience.Stop()
 		r.lock(r.giveBack)
-		if !cfg.Adopt {
+		if !cfg.Adopt && !cfg.Keep {
 			r.abandon(ctx, err)
 		}
 		r.unsubscribe()
@@ -223,18 +228,31 @@ func (r *Reader) connect(ctx context.Context) (err error) {
 	if err = r.enter(ctx); err != nil {
 		return err
 	}
+	var info *natsjs.ConsumerInfo
+	if r.cfg.Keep { // before it has anybody to deliver to
+		if info, err = r.find(ctx); err != nil {
+			return err
+		}
+	}
 	if err = r.subscribe(ctx, r.cfg.Stream); err != nil {
 		return err
 	}
 	policy := map[Start]natsjs.DeliverPolicy{
 		StartNew: natsjs.DeliverNewPolicy, StartSequence: natsjs.DeliverByStartSequencePolicy, StartAll: natsjs.DeliverAllPolicy,
 	}[r.cfg.Start]
-	info, err := r.create(ctx, r.cfg.Stream, r.cfg.Durable, policy, r.cfg.From, r.cfg.Adopt)
-	if err != nil {
-		return err
+	if info == nil {
+		if info, err = r.create(ctx, r.cfg.Stream, r.cfg.Durable, policy, r.cfg.From, r.cfg.Adopt || r.cfg.Keep); err != nil {
+			return err
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.found && r.last == 0 { // else it has begun to deliver, and not with its first
+		r.last = info.Delivered.Consumer
+	}
+	if r.found && info.NumAckPending > 0 {
+		r.reset(causeKept) // somebody else was sent what he has not acknowledged
+	}
 	r.expect(info.NumPending + info.Delivered.Consumer)
 	// The consumer starts right after its ack floor, and nothing can have been acknowledged before the sink knew. What an
 	// earlier reader that was not opened may have been sent comes again, after a reset by the gap or the heartbeat.
@@ -330,7 +348,7 @@ func (r *Reader) watch(stream, durable string) (err error) {
 	return err
 }
 
-// Close stops the deliveries and deletes the consumer; after it returns the sink is not called any more. It must
+// Close stops the deliveries and deletes the consumer, unless that is kept; after it returns the sink is not called any more. It must
 // not be called from the sink.
 func (r *Reader) Close(ctx context.Context) error {
 	r.mu.Lock()
@@ -347,8 +365,12 @@ func (r *Reader) Close(ctx context.Context) error {
 	r.calls.Unlock() //nolint:staticcheck // it is the wait that counts
 	r.cfg.Metrics.remove(r)
 	r.flush()
+	if r.cfg.Keep {
+		r.settleAcks(ctx)
+	} else {
+		r.lock(func() { r.former = append(r.former, r.durable) })
+	}
 	r.unsubscribe()
-	r.lock(func() { r.former = append(r.former, r.durable) })
 	return r.clear(ctx, stream)
 }
 

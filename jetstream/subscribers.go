@@ -1,0 +1,267 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weirmq/weir/filter/index"
+	"github.com/weirmq/weir/jetstream/follow"
+	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/reason"
+	"github.com/weirmq/weir/tenant"
+)
+
+const (
+	// maxSubscribers is how many named subscribers a tenant may have.
+	maxSubscribers = 1000
+	// subscriberTombstone is how long the register remembers that a subscriber was removed: longer than anybody takes to follow.
+	subscriberTombstone = time.Hour
+)
+
+// SubscriberKey names a subscriber of a tenant whose messages are kept while it is away. One name may stand for several of them, with
+// a topic filter each.
+type SubscriberKey struct {
+	Name   string // without U+0000
+	Filter string
+}
+
+// id is what its consumers are called, and its entry in the register.
+func (k SubscriberKey) id() string { return subscriberPrefix + message.Hash(k.Name+"\x00"+k.Filter) }
+
+// subscriberPrefix tells the consumers of subscribers from those of bridges.
+const subscriberPrefix = "s_"
+
+// subscriberRecord is what the register says about a subscriber.
+type subscriberRecord struct {
+	Version int    `json:"v"`
+	Name    string `json:"name"`
+	Filter  string `json:"filter"`
+	Bridge  string `json:"bridge"` // who wrote the entry
+	// Used is when somebody received for it last, as far as that is written.
+	Used  time.Time `json:"used"`
+	Ended bool      `json:"ended,omitempty"`
+}
+
+func (r subscriberRecord) key() SubscriberKey { return SubscriberKey{Name: r.Name, Filter: r.Filter} }
+
+type subscriberEntry = follow.Entry[subscriberRecord]
+
+// subscribers are those of a tenant as the register says, and which of them this bridge serves.
+type subscribers struct {
+	// immutable
+	log     *Log
+	filters index.Index[string] // identifiers, by the filters in the register
+
+	mu      sync.Mutex
+	entries map[string]subscriberEntry // by identifier: those that there are
+	served  map[string]*Subscriber
+}
+
+func newSubscribers(l *Log) *subscribers {
+	return &subscribers{log: l, entries: make(map[string]subscriberEntry), served: make(map[string]*Subscriber)}
+}
+
+// change takes what the register says. It runs on the goroutine of the register's copy.
+func (s *subscribers) change(before, after registerEntry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before.Live {
+		rec := before.Value.subscriber
+		if !after.Live {
+			s.filters.Remove(rec.Filter, rec.key().id())
+			delete(s.entries, rec.key().id())
+		}
+	}
+	if after.Live {
+		rec := after.Value.subscriber
+		if !before.Live {
+			s.filters.Add(rec.Filter, rec.key().id())
+		}
+		s.entries[rec.key().id()] = subscriberEntry{Value: *rec, Sequence: after.Sequence, Live: true}
+	}
+}
+
+// of returns the identifiers of the subscribers with a filter that matches the topic.
+func (s *subscribers) of(topic string) []string { return s.filters.Match(nil, topic) }
+
+// all lists the subscribers.
+func (s *subscribers) all() (all []subscriberEntry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.entries {
+		all = append(all, e)
+	}
+	return all
+}
+
+func (s *subscribers) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.entries)
+}
+
+// serving returns the subscribers with a filter that matches the topic and that this bridge serves.
+func (s *subscribers) serving(topic string) (all []*Subscriber) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.served) == 0 {
+		return nil
+	}
+	for _, id := range s.filters.Match(nil, topic) {
+		if sub := s.served[id]; sub != nil {
+			all = append(all, sub)
+		}
+	}
+	return all
+}
+
+// use writes that a subscriber is used now, and with that makes it where there is none. From then on every message of a topic that does not
+// exist yet is kept for it.
+func (s *subscribers) use(ctx context.Context, key SubscriberKey) error {
+	r := s.log.register
+	subject := s.log.names.subscriberSubject(key.id())
+	rec := subscriberRecord{
+		Version: recordVersion, Name: key.Name, Filter: key.Filter, Bridge: s.log.store.config.Bridge, Used: time.Now().UTC(),
+	}
+	for {
+		e := r.copy.Get(subject)
+		if !e.Live && s.count() >= maxSubscribers {
+			return reason.New(reason.SubscriberLimit, fmt.Sprintf("the tenant has its %d named subscribers", maxSubscribers))
+		}
+		if _, err := r.set(ctx, subject, rec, e, 0); !conflict(err) {
+			return err
+		}
+		if err := r.settle(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// end writes that a subscriber is no more. Unless it is to end in any case, only the entry that is given ends. It reports whether there was one.
+func (s *subscribers) end(ctx context.Context, id string, only *subscriberEntry) (bool, error) {
+	r := s.log.register
+	subject := s.log.names.subscriberSubject(id)
+	for {
+		e := r.copy.Get(subject)
+		if !e.Live || only != nil && only.Sequence != e.Sequence {
+			return false, nil
+		}
+		rec := *e.Value.subscriber
+		rec.Ended, rec.Bridge = true, s.log.store.config.Bridge
+		if _, err := r.set(ctx, subject, rec, e, subscriberTombstone); !conflict(err) {
+			return err == nil, err
+		}
+		if err := r.settle(ctx); err != nil {
+			return false, err
+		}
+	}
+}
+
+// RemoveSubscriber removes a subscriber with everything that is kept for it. A connection that receives for it is closed first, on whatever
+// bridge. It reports whether there was one. Errors are *reason.Error: nats_unavailable.
+func (l *Log) RemoveSubscriber(ctx context.Context, key SubscriberKey) (bool, error) {
+	removed, err := l.removeSubscriber(ctx, key, nil)
+	if err != nil {
+		return false, refusal(err, 0)
+	}
+	return removed, nil
+}
+
+func (l *Log) removeSubscriber(ctx context.Context, key SubscriberKey, only *subscriberEntry) (bool, error) {
+	claim, err := l.claimSubscriber(ctx, key, func() {})
+	if err != nil {
+		return false, err
+	}
+	defer claim.Release(context.WithoutCancel(ctx))
+	if err := l.register.settle(ctx); err != nil {
+		return false, err
+	}
+	removed, err := l.subscribers.end(ctx, key.id(), only)
+	if err != nil || !removed {
+		return false, err
+	}
+	// What is being created has a creator who may have seen the entry.
+	if err := l.register.settle(ctx); err != nil {
+		return false, err
+	}
+	return true, l.deleteConsumersOf(ctx, key.id())
+}
+
+// removeUnused removes the subscribers that nobody has used for longer than the tenant allows.
+func (l *Log) removeUnused(ctx context.Context) error {
+	for _, e := range l.subscribers.all() {
+		key := e.Value.key()
+		switch sub := l.subscribers.servedAs(key.id()); {
+		case sub != nil:
+			if err := l.subscribers.use(ctx, key); err != nil {
+				return err
+			}
+		case time.Since(e.Value.Used) < l.Limits().SubscriberIdle || l.sessions.claimed(subscriberClient(key)):
+		default:
+			if _, err := l.removeSubscriber(ctx, key, &e); err != nil {
+				return fmt.Errorf("subscriber %q of %q: %w", key.Name, key.Filter, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *subscribers) servedAs(id string) *Subscriber {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.served[id]
+}
+
+// invite makes the consumers of the subscribers on the stream of a new dedicated topic.
+func (s *subscribers) invite(ctx context.Context, stream, topic string) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(inviteWidth)
+	for _, id := range s.of(topic) {
+		g.Go(func() error { return s.prepare(ctx, stream, id, nil, reader.StartAll) })
+	}
+	return g.Wait()
+}
+
+// attachAll makes the consumers of all subscribers on the shared streams that are made for a move, before the move.
+func (s *subscribers) attachAll(ctx context.Context, rec *rulesRecord) error {
+	if err := s.log.register.settle(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(inviteWidth)
+	changed := rec.changedShared()
+	for _, e := range s.all() {
+		places, _ := rec.Policies.Places(e.Value.Filter)
+		for _, p := range places {
+			if p.Stream != tenant.StreamShared || !slices.Contains(changed, p.Name) {
+				continue
+			}
+			rule := sharedRules(rec.Policies)[p.Name]
+			g.Go(func() error {
+				subjects := s.log.coverSubjects([]string{e.Value.Filter}, rule.Filter)
+				return s.prepare(ctx, message.SharedStream(s.log.tenant, p.Name), e.Value.key().id(), subjects, reader.StartNew)
+			})
+		}
+	}
+	return g.Wait()
+}
+
+// prepare makes a consumer of a subscriber.
+func (s *subscribers) prepare(ctx context.Context, stream, id string, filters []string, start reader.Start) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return reader.Prepare(ctx, reader.Config{
+		JetStream: s.log.link.js, Stream: stream, Durable: id, Deliver: adoptedDeliver(id, stream),
+		Filters: filters, Start: start, Keep: true, MaxWindow: subscriberWindow,
+	})
+}
+
+// isSubscriber reports whether a consumer is one of a subscriber.
+func isSubscriber(consumer string) bool { return strings.HasPrefix(consumer, subscriberPrefix) }
