@@ -31,6 +31,11 @@
 // directory reports a tenant, it calls Check for every registered connection of that tenant. The directory is
 // swapped before the change is reported, so a connection that authenticated before the change is either
 // registered in time to be found, or finds out by its own Check.
+//
+// # Tokens
+//
+// Tokens are signed claims for microservices: which subscriber, which topics, and who asked. They carry no rights of their own:
+// Holder looks the user up again at every use.
 package authn
 
 import (

@@ -74,6 +74,14 @@ const (
 	InternalError        Reason = "internal_error"
 )
 
+// Refusals of an HTTP request of a microservice.
+const (
+	BadRequest       Reason = "bad_request"
+	RoleNotPermitted Reason = "role_not_permitted"
+	TokenInvalid     Reason = "token_invalid"
+	TokenExpired     Reason = "token_expired"
+)
+
 // Error is a refusal with its name and a sentence for the person who reads the log or the reason string.
 // The sentence names limits and values, never credentials.
 type Error struct {
