@@ -23,6 +23,7 @@ import (
 	"github.com/weirmq/weir/jetstream/embedded"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/microservice"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -34,6 +35,7 @@ type App struct {
 	stdout   io.Writer
 	registry *prometheus.Registry
 	auth     *authn.Authenticator
+	tokens   *authn.Tokens
 	ctx      context.Context // of the background work; ends with Close
 	cancel   context.CancelFunc
 	known    chan struct{} // closed when the tenants are in force and their logs open
@@ -45,6 +47,8 @@ type App struct {
 	store       *jetstream.Store
 	hub         *fanout.Hub
 	server      *bridge.Server
+	services    *microservice.Server
+	web         *http.Server // of the HTTP listeners; nil until the parts are wired
 	directory   *directory
 	file        *tenantsFile // nil without a tenants file
 	admin       *http.Server // nil where it does not listen
@@ -57,8 +61,9 @@ type App struct {
 
 // Addresses are where an App listens, host:port; empty where it does not.
 type Addresses struct {
-	MQTT, MQTTS, Admin string
-	NATS               string // for native clients of the embedded server
+	MQTT, MQTTS, HTTP, HTTPS, Admin string
+
+	NATS string // for native clients of the embedded server
 }
 
 // New returns an App that has not begun to do anything. The configuration is valid. What a newcomer is told goes to stdout.
@@ -69,6 +74,7 @@ func New(c Config, log *zap.Logger, stdout io.Writer) *App {
 		stdout:   stdout,
 		registry: admin.NewRegistry(),
 		auth:     authn.New(),
+		tokens:   new(authn.Tokens),
 		failed:   make(chan error, 1),
 		known:    make(chan struct{}),
 	}
@@ -209,6 +215,22 @@ func (a *App) wire() {
 		Logger:  a.log,
 		Metrics: bridge.NewMetrics(a.registry),
 	}
+	// Tokens do not outlive the process yet.
+	if err := a.tokens.SetKeys([]authn.Key{{ID: "process", Secret: []byte(rand.Text() + rand.Text())}}); err != nil {
+		panic(err)
+	}
+	a.services = &microservice.Server{
+		Auth:    a.auth,
+		Tokens:  a.tokens,
+		Log:     a.store.Tenant,
+		Hub:     a.hub,
+		Ready:   a.store.Ready,
+		Logger:  a.log,
+		Metrics: microservice.NewMetrics(a.registry),
+		// Nobody can have subscribed yet.
+		Unsubscribe: func(context.Context, string, string, string) error { return nil },
+	}
+	a.web = newWeb(a.ctx, a.services.Handler(), a.log)
 	a.directory = &directory{
 		store: a.store, auth: a.auth, server: a.server, embedded: a.embedded, opening: newOpening(a.store),
 		log: a.log, known: a.known,
@@ -240,14 +262,7 @@ const (
 func (a *App) Close() error {
 	a.listeners.stopping.Store(true)
 	var errs []error
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
-	if a.server != nil {
-		if err := a.server.Shutdown(ctx); err != nil {
-			a.log.Warn("connections cut off", zap.Error(err))
-			errs = append(errs, a.server.Close())
-		}
-	}
+	errs = append(errs, a.drain())
 	a.cancel()
 	a.work.Wait()
 	errs = append(errs, a.closeStore())
@@ -255,6 +270,32 @@ func (a *App) Close() error {
 		errs = append(errs, a.admin.Close())
 	}
 	a.listeners.wait()
+	return errors.Join(errs...)
+}
+
+// drain ends the connections of clients, all kinds at the same time, while the store can still take what they have sent.
+func (a *App) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	type server interface {
+		Shutdown(ctx context.Context) error
+		Close() error
+	}
+	var servers []server
+	if a.server != nil {
+		servers = append(servers, a.server, a.web)
+	}
+	errs := make([]error, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		wg.Go(func() {
+			if err := s.Shutdown(ctx); err != nil {
+				a.log.Warn("connections cut off", zap.Error(err))
+				errs[i] = s.Close()
+			}
+		})
+	}
+	wg.Wait()
 	return errors.Join(errs...)
 }
 

@@ -25,8 +25,7 @@ func free(t *testing.T) Config {
 	t.Helper()
 	c := defaults
 	c.DataDir = filepath.Join(t.TempDir(), "data")
-	c.NATSAddr, c.MQTTAddr, c.AdminAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	c.HTTPAddr = Off
+	c.NATSAddr, c.MQTTAddr, c.HTTPAddr, c.AdminAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	return c
 }
 
@@ -207,6 +206,10 @@ func TestDemoTenantStaysOnLoopback(t *testing.T) {
 	}{
 		{"WEIR_MQTT_ADDR", func(c *Config) { c.MQTTAddr = ":0" }},
 		{"WEIR_HTTP_ADDR", func(c *Config) { c.HTTPAddr = "0.0.0.0:0" }},
+		{"WEIR_HTTPS_ADDR", func(c *Config) {
+			secure(t, c, "weir")
+			c.HTTPSAddr = ":0"
+		}},
 		{"WEIR_ADMIN_ADDR", func(c *Config) { c.AdminAddr = "[::]:0" }},
 		{"WEIR_NATS_ADDR", func(c *Config) { c.NATSAddr = ":0" }},
 	} {
@@ -260,6 +263,7 @@ func TestStartErrors(t *testing.T) {
 
 	for variable, change := range map[string]func(*Config){
 		"WEIR_MQTT_ADDR":  func(c *Config) { c.MQTTAddr = taken.Addr().String() },
+		"WEIR_HTTP_ADDR":  func(c *Config) { c.HTTPAddr = taken.Addr().String() },
 		"WEIR_ADMIN_ADDR": func(c *Config) { c.AdminAddr = taken.Addr().String() },
 		"WEIR_NATS_ADDR":  func(c *Config) { c.NATSAddr = taken.Addr().String() },
 	} {
@@ -281,15 +285,8 @@ func TestOneProcessPerDataDirectory(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	c := free(t)
-	dir := t.TempDir()
-	c.MQTTSAddr = "127.0.0.1:0"
-	c.TLSCert, c.TLSKey = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	replace := func(name string) {
-		cert, key := newPair(t, name)
-		write(t, c.TLSCert, cert)
-		write(t, c.TLSKey, key)
-	}
-	replace("first")
+	c.MQTTSAddr, c.HTTPSAddr = "127.0.0.1:0", "127.0.0.1:0"
+	replace := secure(t, &c, "first")
 	r := start(t, c)
 	dial := func(name string) *tls.Conn {
 		conn, err := tls.Dial("tcp", r.Addresses().MQTTS, &tls.Config{InsecureSkipVerify: true})
@@ -302,15 +299,43 @@ func TestTLS(t *testing.T) {
 		}
 		return conn
 	}
+	browse := func(name string) {
+		t.Helper()
+		web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+		request := tokenRequest(t, "https://"+r.Addresses().HTTPS, "demo/service", "demo")
+		response, err := web.Do(request)
+		must(t, err)
+		defer response.Body.Close()
+		if got := response.TLS.PeerCertificates[0].Subject.CommonName; got != name || response.StatusCode != http.StatusOK || response.ProtoMajor != 1 {
+			t.Errorf("shown %s, want %s; %s", got, name, response.Status)
+		}
+	}
 	dial("first")
+	browse("first")
 	replace("second")
 	expect(t, r.logged, "TLS certificate loaded")
 	dial("second")
+	browse("second")
+}
+
+// secure gives the configuration a certificate, and returns what replaces it.
+func secure(t *testing.T, c *Config, name string) (replace func(name string)) {
+	t.Helper()
+	dir := t.TempDir()
+	c.TLSCert, c.TLSKey = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	certFile, keyFile := c.TLSCert, c.TLSKey
+	replace = func(name string) {
+		cert, key := newPair(t, name)
+		write(t, certFile, cert)
+		write(t, keyFile, key)
+	}
+	replace(name)
+	return replace
 }
 
 func TestListenersOff(t *testing.T) {
 	c := free(t)
-	c.MQTTAddr, c.AdminAddr, c.NATSAddr = Off, Off, Off
+	c.MQTTAddr, c.HTTPAddr, c.AdminAddr, c.NATSAddr = Off, Off, Off, Off
 	if got := start(t, c).Addresses(); got != (Addresses{}) {
 		t.Errorf("listens on %+v", got)
 	}

@@ -31,11 +31,8 @@ type Config struct {
 	MQTTAddr  string `envconfig:"WEIR_MQTT_ADDR" default:"127.0.0.1:1883" desc:"MQTT over TCP, or off"`
 	MQTTSAddr string `envconfig:"WEIR_MQTTS_ADDR" default:"off" desc:"MQTT over TLS, or off"`
 
-	// HTTPAddr and HTTPSAddr are checked as every address is. What they are for does not exist in this release, so
-	// nothing listens there.
-	HTTPAddr  string `envconfig:"WEIR_HTTP_ADDR" default:"127.0.0.1:8083" desc:"reserved for MQTT over WebSocket and microservices"`
-	HTTPSAddr string `envconfig:"WEIR_HTTPS_ADDR" default:"off" desc:"the same over TLS"`
-
+	HTTPAddr  string `envconfig:"WEIR_HTTP_ADDR" default:"127.0.0.1:8083" desc:"microservices at /notification2/, or off"`
+	HTTPSAddr string `envconfig:"WEIR_HTTPS_ADDR" default:"off" desc:"the same over TLS, or off"`
 	AdminAddr string `envconfig:"WEIR_ADMIN_ADDR" default:"127.0.0.1:9600" desc:"/healthz, /readyz and /metrics, or off"`
 
 	// PEM files, watched while the program runs.

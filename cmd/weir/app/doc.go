@@ -18,6 +18,6 @@
 //
 // # Stop
 //
-// In the reverse order: connections (package bridge says how), the background work, the fan-out, the store, the embedded server, and at
+// In the reverse order: connections of all kinds (package bridge says how for MQTT), the background work, the fan-out, the store, the embedded server, and at
 // last the admin listener, so that /healthz answers to the end.
 package app

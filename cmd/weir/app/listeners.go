@@ -59,51 +59,61 @@ func probe(variable, address string) error {
 	return l.Close()
 }
 
-// listen opens the listeners and serves them.
+// opened are the listeners that are not served yet.
+type opened []net.Listener
+
+// open listens on an address; without an error the result is nil where it is off. An error closes those opened before.
+func (o *opened) open(variable, address string) (net.Listener, error) {
+	if address == Off {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		for _, l := range *o {
+			l.Close()
+		}
+		return nil, fmt.Errorf("%s: %w", variable, err)
+	}
+	*o = append(*o, l)
+	return l, nil
+}
+
+// listen opens the listeners, and serves them when all are open.
 func (a *App) listen() error {
 	if a.embedded != nil {
 		if address := a.embedded.Addr(); address != nil {
 			a.addresses.NATS = address.String()
 		}
 	}
-	var opened []net.Listener
-	open := func(variable, address string) (net.Listener, error) {
-		if address == Off {
-			return nil, nil
-		}
-		l, err := net.Listen("tcp", address)
+	secure := func(serve func(net.Listener)) func(net.Listener) {
+		return func(l net.Listener) { serve(tls.NewListener(l, a.certificate.config())) }
+	}
+	var all opened
+	var begin []func()
+	for _, x := range []struct {
+		variable, address string
+		at                *string // where it turned out to listen
+		serve             func(net.Listener)
+	}{
+		{"WEIR_MQTT_ADDR", a.config.MQTTAddr, &a.addresses.MQTT, a.serveMQTT},
+		{"WEIR_MQTTS_ADDR", a.config.MQTTSAddr, &a.addresses.MQTTS, secure(a.serveMQTT)},
+		{"WEIR_HTTP_ADDR", a.config.HTTPAddr, &a.addresses.HTTP, a.serveWeb},
+		{"WEIR_HTTPS_ADDR", a.config.HTTPSAddr, &a.addresses.HTTPS, secure(a.serveWeb)},
+		{"WEIR_ADMIN_ADDR", a.config.AdminAddr, &a.addresses.Admin, a.serveAdmin},
+	} {
+		l, err := all.open(x.variable, x.address)
 		if err != nil {
-			for _, l := range opened {
-				l.Close()
-			}
-			return nil, fmt.Errorf("%s: %w", variable, err)
+			return err
 		}
-		opened = append(opened, l)
-		return l, nil
+		if l != nil {
+			begin = append(begin, func() {
+				*x.at = l.Addr().String()
+				x.serve(l)
+			})
+		}
 	}
-	mqtt, err := open("WEIR_MQTT_ADDR", a.config.MQTTAddr)
-	if err != nil {
-		return err
-	}
-	mqtts, err := open("WEIR_MQTTS_ADDR", a.config.MQTTSAddr)
-	if err != nil {
-		return err
-	}
-	ops, err := open("WEIR_ADMIN_ADDR", a.config.AdminAddr)
-	if err != nil {
-		return err
-	}
-	if mqtt != nil {
-		a.addresses.MQTT = mqtt.Addr().String()
-		a.serveMQTT(mqtt)
-	}
-	if mqtts != nil {
-		a.addresses.MQTTS = mqtts.Addr().String()
-		a.serveMQTT(tls.NewListener(mqtts, a.certificate.config()))
-	}
-	if ops != nil {
-		a.addresses.Admin = ops.Addr().String()
-		a.serveAdmin(ops)
+	for _, f := range begin {
+		f()
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func checkNATSURL(s string) error {
 // address is one listener's setting.
 type address struct{ variable, value string }
 
-// addresses are those of the listeners that this configuration opens, or will in a later release.
+// addresses are those of the listeners that this configuration opens.
 func (c Config) addresses() []address {
 	all := []address{
 		{"WEIR_MQTT_ADDR", c.MQTTAddr},

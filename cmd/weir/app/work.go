@@ -92,7 +92,7 @@ func (a *App) followTenants() {
 		}
 	}
 	a.log.Info("ready", zap.String("mqtt", a.addresses.MQTT), zap.String("mqtts", a.addresses.MQTTS),
-		zap.String("admin", a.addresses.Admin), zap.String("nats", a.addresses.NATS))
+		zap.String("http", a.addresses.HTTP), zap.String("https", a.addresses.HTTPS), zap.String("admin", a.addresses.Admin), zap.String("nats", a.addresses.NATS))
 	a.welcome()
 	a.work.Go(func() { a.directory.opening.run(a.ctx) })
 	if err := a.directory.follow(a.ctx); err != nil && a.ctx.Err() == nil {
