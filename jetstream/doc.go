@@ -3,8 +3,8 @@
 //
 // A Store is one bridge's view of JetStream, a Log that of one tenant, a Topic that of one dedicated topic, a Route what a message is published
 // through, whatever the rules say of its topic. What several
-// bridges must agree on is decided by compare-and-set on the last message of a subject, in three streams that every
-// bridge follows: the register of the topics, the claims of client identifiers, and the leases of the bridges. Nothing
+// bridges must agree on is decided by compare-and-set on the last message of a subject, in four streams that every
+// bridge follows: the register of the topics, the claims of client identifiers, the leases of the bridges, and the keys that sign tokens. Nothing
 // is decided on a read: whoever must know that he has seen everything writes, waits until his own copy has reached his own
 // write, and looks.
 //
@@ -49,7 +49,7 @@
 //
 // # Goroutines
 //
-// A Store runs one for its lease, ten per tenant (for the rules, three; for the topics that are not used any more, for streams with old
+// A Store runs one for its lease, one for the keys that sign tokens, ten per tenant (for the rules, three; for the topics that are not used any more, for streams with old
 // limits, for claims that nobody has, for presence events, for the own filters, for the topics that are created for them, and for
 // consumers that nobody wants), one for each topic that is being made, and those of the followed streams and of the
 // publishers. Close waits for all of them.

@@ -87,4 +87,6 @@ const (
 	leaseStream    = "weir-bridges"
 	leasePrefix    = "weir.bridges."
 	tenantBucket   = "weir-tenants"
+	keyStream      = "weir-keys"
+	keySubject     = "weir.keys"
 )

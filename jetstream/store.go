@@ -58,6 +58,7 @@ type Store struct {
 	own     *link // Weir's own account
 	lease   *lease
 	tenants *tenants
+	keys    *keys
 	ctx     context.Context // ends when Close begins
 	cancel  context.CancelFunc
 
@@ -115,6 +116,7 @@ func Open(_ context.Context, config Config) (*Store, error) {
 	s.own = own
 	s.lease = startLease(s)
 	s.tenants = startTenants(s)
+	s.keys = startKeys(s)
 	return s, nil
 }
 
@@ -213,6 +215,7 @@ func (s *Store) Close(ctx context.Context) error {
 	s.cancel()
 	var errs []error
 	s.tenants.copy.Close()
+	s.keys.copy.Close()
 	s.wg.Wait()
 	for _, l := range s.open() {
 		errs = append(errs, l.close(ctx))

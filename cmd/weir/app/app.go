@@ -127,6 +127,9 @@ func (a *App) start(ctx context.Context) error {
 		if err := a.loadTenants(ctx); err != nil {
 			return err
 		}
+		if err := a.loadKeys(ctx); err != nil {
+			return err
+		}
 	}
 	if err := a.listen(); err != nil {
 		return err
@@ -214,10 +217,6 @@ func (a *App) wire() {
 		Hub:     a.hub,
 		Logger:  a.log,
 		Metrics: bridge.NewMetrics(a.registry),
-	}
-	// Tokens do not outlive the process yet.
-	if err := a.tokens.SetKeys([]authn.Key{{ID: "process", Secret: []byte(rand.Text() + rand.Text())}}); err != nil {
-		panic(err)
 	}
 	a.services = &microservice.Server{
 		Auth:    a.auth,

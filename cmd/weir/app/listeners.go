@@ -134,6 +134,7 @@ func (a *App) serveAdmin(l net.Listener) {
 		Checks: []admin.Check{
 			{Name: "nats", Ready: a.store.Ready},
 			{Name: "tenants", Ready: a.directory.ready},
+			{Name: "keys", Ready: a.tokens.Ready},
 			{Name: "listeners", Ready: a.listeners.ready},
 		},
 	})

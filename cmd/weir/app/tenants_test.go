@@ -201,7 +201,8 @@ func TestSidecarWaitsForNATS(t *testing.T) {
 	c.TenantsFile = tenantsFileOf(t, `acme: {users: {bob: {password: one, role: device}}}`)
 	r := start(t, c)
 	if status, body := r.ready(t); status != http.StatusServiceUnavailable ||
-		body != `{"ready":false,"reasons":{"nats":"not connected to NATS","tenants":"the tenants are not known yet"}}`+"\n" {
+		body != `{"ready":false,"reasons":{"keys":"the keys that sign tokens are not known yet","nats":"not connected to NATS",`+
+			`"tenants":"the tenants are not known yet"}}`+"\n" {
 		t.Errorf("%d %s", status, body)
 	}
 	r.refused(t, "acme/bob", "one", 3)

@@ -75,6 +75,18 @@ func TestMicroserviceGetsAToken(t *testing.T) {
 	}
 }
 
+// The key that has signed a token is in the store.
+func TestTokenOutlivesARestart(t *testing.T) {
+	c := free(t)
+	r := start(t, c)
+	token := r.token(t)
+	r.stop(t)
+	r = start(t, c)
+	if status, body := r.verify(t, token); status != http.StatusOK {
+		t.Errorf("got %d %s", status, body)
+	}
+}
+
 // A request that is under way does not hold up the stop for longer than its answer takes, and connections without one not at all.
 func TestStopWithHTTPConnections(t *testing.T) {
 	r := start(t, free(t))

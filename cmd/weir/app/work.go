@@ -78,6 +78,7 @@ func (a *App) startWork() error {
 		})
 	}
 	a.work.Go(a.followTenants)
+	a.work.Go(a.followKeys)
 	return nil
 }
 
