@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirmq/weir/cmd/weir/app"
+	"github.com/weirmq/weir/cmd/weir/tool"
 	"github.com/weirmq/weir/cmd/weir/topics"
 )
 
@@ -26,7 +27,7 @@ Exit codes: 0 after a clean stop, 2 for a bad configuration or command line, 1 o
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRun:  func(*cobra.Command, []string) { *called = true },
-		Args:              topics.NoOtherSubcommand,
+		Args:              tool.NoOtherSubcommand,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return serve(c.OutOrStdout(), c.ErrOrStderr())
 		},
@@ -64,7 +65,7 @@ func helpCommand() *cobra.Command {
 		Args: func(c *cobra.Command, args []string) error {
 			found, rest, err := c.Root().Find(args)
 			if err != nil || len(rest) > 0 {
-				return topics.NoOtherSubcommand(found, args)
+				return tool.NoOtherSubcommand(found, args)
 			}
 			return nil
 		},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirmq/weir/cmd/weir/tool"
 	"github.com/weirmq/weir/filter"
 	"github.com/weirmq/weir/jetstream"
 	"github.com/weirmq/weir/tenant"
@@ -60,7 +61,7 @@ is stored.
 			if len(args) == 1 {
 				query.Filter = args[0]
 			}
-			return inspect(c.Context(), func(i *jetstream.Inspector) error {
+			return tool.Inspect(c.Context(), func(i *jetstream.Inspector) error {
 				found, omitted, err := i.Topics(c.Context(), query)
 				if errors.Is(err, jetstream.ErrNoTenant) {
 					return fmt.Errorf("there is no tenant %q", query.Tenant)
@@ -71,7 +72,7 @@ is stored.
 				}
 				// What could be seen is of use even where it is not all.
 				if asJSON {
-					err = errors.Join(writeJSON(c.OutOrStdout(), rows), err)
+					err = errors.Join(tool.WriteJSON(c.OutOrStdout(), rows), err)
 				} else {
 					err = errors.Join(writeRows(c.OutOrStdout(), rows, time.Now()), err)
 				}

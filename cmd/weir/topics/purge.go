@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirmq/weir/cmd/weir/tool"
 	"github.com/weirmq/weir/jetstream"
 )
 
@@ -30,7 +31,7 @@ It asks before, on a terminal; elsewhere it needs --yes.`,
 			if !yes && !terminal(c.InOrStdin()) {
 				return errors.New("nothing was deleted: there is no terminal to ask on, and no --yes")
 			}
-			return inspect(c.Context(), func(i *jetstream.Inspector) error {
+			return tool.Inspect(c.Context(), func(i *jetstream.Inspector) error {
 				t, err := find(c.Context(), i, tenant, topic)
 				if t.Stream == "" {
 					return err // else the stream is there, and it is only the consumers that are not all known
@@ -50,7 +51,7 @@ It asks before, on a terminal; elsewhere it needs --yes.`,
 					return explain(i, tenant, topic, err)
 				}
 				if asJSON {
-					return writeJSON(c.OutOrStdout(), purged{Tenant: tenant, Topic: topic, Stream: t.Stream, Purged: n})
+					return tool.WriteJSON(c.OutOrStdout(), purged{Tenant: tenant, Topic: topic, Stream: t.Stream, Purged: n})
 				}
 				_, err = fmt.Fprintln(c.OutOrStdout(), messages(n), "deleted")
 				return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirmq/weir/cmd/weir/tool"
 	"github.com/weirmq/weir/jetstream"
 	"github.com/weirmq/weir/tenant"
 )
@@ -38,14 +39,14 @@ A limit that differs from what the tenant's rule says has not been brought into 
 		Example: `  weir topics show acme sensors/room1`,
 		Args:    oneTopic,
 		RunE: func(c *cobra.Command, args []string) error {
-			return inspect(c.Context(), func(i *jetstream.Inspector) error {
+			return tool.Inspect(c.Context(), func(i *jetstream.Inspector) error {
 				t, err := find(c.Context(), i, args[0], args[1])
 				if t.Stream == "" {
 					return err
 				}
 				d := newDetails(i, t)
 				if asJSON {
-					return errors.Join(writeJSON(c.OutOrStdout(), d), err)
+					return errors.Join(tool.WriteJSON(c.OutOrStdout(), d), err)
 				}
 				return errors.Join(d.write(c.OutOrStdout(), time.Now()), err)
 			})

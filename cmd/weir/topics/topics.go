@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weirmq/weir/cmd/weir/app"
+	"github.com/weirmq/weir/cmd/weir/tool"
 	"github.com/weirmq/weir/jetstream"
 	"github.com/weirmq/weir/tenant"
 )
@@ -24,19 +24,11 @@ func Command() *cobra.Command {
 What is stored is asked of JetStream itself: at WEIR_NATS_URL (and WEIR_NATS_CREDS), or else of the Weir that runs on
 WEIR_DATA_DIR and serves native NATS clients on WEIR_NATS_ADDR. Its data directory holds the credential, so it takes
 the user that Weir runs as.`,
-		Args: NoOtherSubcommand,
+		Args: tool.NoOtherSubcommand,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(lsCommand(), showCommand(), purgeCommand())
 	return c
-}
-
-// NoOtherSubcommand refuses arguments of a command that takes none but its subcommands.
-func NoOtherSubcommand(c *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return fmt.Errorf("unknown subcommand %q; %s --help lists what there is", args[0], c.CommandPath())
 }
 
 // oneTopic refuses anything but a tenant and a topic.
@@ -45,20 +37,6 @@ func oneTopic(c *cobra.Command, args []string) error {
 		return fmt.Errorf("%s needs a tenant and a topic, and nothing else; --help says more", c.CommandPath())
 	}
 	return nil
-}
-
-// inspect calls f with what the environment says where to look.
-func inspect(ctx context.Context, f func(*jetstream.Inspector) error) error {
-	config, err := app.LoadConfig()
-	if err != nil {
-		return err
-	}
-	i, err := open(ctx, config)
-	if err != nil {
-		return err
-	}
-	defer i.Close()
-	return f(i)
 }
 
 // find returns one topic.

@@ -1,8 +1,6 @@
 package topics
 
 import (
-	"encoding/json"
-	"io"
 	"strings"
 	"time"
 
@@ -170,11 +168,4 @@ func moment(t time.Time) *time.Time {
 	}
 	t = t.UTC()
 	return &t
-}
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

@@ -1,4 +1,5 @@
-package topics
+// Package tool is what the operator's subcommands have in common: how they reach what is stored, and how they say it.
+package tool
 
 import (
 	"context"
@@ -15,6 +16,20 @@ import (
 
 // probeTimeout is how long a Weir may take to accept a connection.
 const probeTimeout = 5 * time.Second
+
+// Inspect calls f with what the environment says where to look.
+func Inspect(ctx context.Context, f func(*jetstream.Inspector) error) error {
+	config, err := app.LoadConfig()
+	if err != nil {
+		return err
+	}
+	i, err := open(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer i.Close()
+	return f(i)
+}
 
 // open reaches what is stored by way of the configuration that Weir itself has. Errors are one line.
 func open(ctx context.Context, c app.Config) (*jetstream.Inspector, error) {
