@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirmq/weir/cmd/weir/app"
+	"github.com/weirmq/weir/cmd/weir/keys"
 	"github.com/weirmq/weir/cmd/weir/tool"
 	"github.com/weirmq/weir/cmd/weir/topics"
 )
@@ -45,7 +46,7 @@ Exit codes: 0 after a clean stop, 2 for a bad configuration or command line, 1 o
 		}
 	})
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(topics.Command(), &cobra.Command{
+	root.AddCommand(topics.Command(), keys.Command(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
