@@ -80,6 +80,16 @@ const (
 	RoleNotPermitted Reason = "role_not_permitted"
 	TokenInvalid     Reason = "token_invalid"
 	TokenExpired     Reason = "token_expired"
+
+// What only the sockets of microservices have.
+const (
+	OriginForbidden Reason = "origin_forbidden"
+	SubscriberInUse Reason = "subscriber_in_use"
+	SocketLimit     Reason = "socket_limit"
+	MalformedFrame  Reason = "malformed_frame"
+	UnknownAck      Reason = "unknown_ack"
+	Unsubscribed    Reason = "unsubscribed"
+	IdleTimeout     Reason = "idle_timeout"
 )
 
 // Error is a refusal with its name and a sentence for the person who reads the log or the reason string.
