@@ -40,10 +40,9 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.Logger.Info("token issued", zap.String("tenant", c.Tenant), zap.String("user", c.User), zap.String("remote", r.RemoteAddr),
 		zap.String("subscriber", c.Subscriber), zap.String("subscription", c.Subscription), zap.String("id", c.ID), zap.Time("expires", c.Expires))
-	s.answer(w, http.StatusOK, struct {
+	return writeJSON(w, http.StatusOK, struct {
 		Token string `json:"token"`
 	}{token})
-	return nil
 }
 
 // login finds out who asks, as it is done at CONNECT, with the same bounds.
@@ -70,8 +69,7 @@ func (s *Server) verifyToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.answer(w, http.StatusOK, c)
-	return nil
+	return writeJSON(w, http.StatusOK, c)
 }
 
 // unsubscribe removes the token's subscriber.
@@ -80,15 +78,15 @@ func (s *Server) unsubscribe(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Unsubscribe(r.Context(), c.Tenant, c.Subscriber, c.Subscription); err != nil {
+	g := grantOf(c, p)
+	if err := s.sockets.remove(r.Context(), g); err != nil {
 		return err
 	}
 	s.Logger.Info("unsubscribed", zap.String("tenant", c.Tenant), zap.String("user", p.User), zap.String("remote", r.RemoteAddr),
 		zap.String("subscriber", c.Subscriber), zap.String("subscription", c.Subscription))
-	s.answer(w, http.StatusOK, struct {
+	return writeJSON(w, http.StatusOK, struct {
 		Result string `json:"result"`
 	}{"DONE"})
-	return nil
 }
 
 // authorize returns what the token of a request says, and for whom whoever holds it acts.

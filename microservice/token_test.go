@@ -19,7 +19,7 @@ import (
 
 // What a client of Notifications 2.0 does, with the fields that it sends.
 func TestRoundTrip(t *testing.T) {
-	r := newRig(t, nil)
+	r := newDesk(t, nil)
 	before := time.Now().Unix()
 	token := r.token(`{"subscriber":"averages","subscription":"sensors/+/temp","type":"mqtt","signed":true,
 		"expiresInMinutes":1440,"shared":false,"nonPersistent":false}`)
@@ -57,7 +57,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestRequestsForTokens(t *testing.T) {
-	r := newRig(t, nil)
+	r := newDesk(t, nil)
 	for body, minutes := range map[string]int64{
 		`{"subscriber":"a","subscription":"x"}`:                                                    1440,
 		`{"subscriber":"a","subscription":"x","type":null,"expiresInMinutes":null}`:                1440,
@@ -80,30 +80,30 @@ func TestRequestsForTokens(t *testing.T) {
 		"null":                                 "bad_request",
 		"[]":                                   "bad_request",
 		`{"subscriber":"a","subscription":"x"`: "bad_request",
-		`{"subscriber":"a","subscription":"x"} {}`:                                                    "bad_request",
-		`{"subscription":"x"}`:                                                                        "bad_request",
-		`{"subscriber":"","subscription":"x"}`:                                                        "bad_request",
-		`{"subscriber":7,"subscription":"x"}`:                                                         "bad_request",
-		`{"subscriber":"a\u0000","subscription":"x"}`:                                                 "bad_request",
-		`{"subscriber":"a\u0085","subscription":"x"}`:                                                 "bad_request",
-		"{\"subscriber\":\"a\xff\",\"subscription\":\"x\"}":                                           "bad_request",
-		`{"subscriber":"` + strings.Repeat("a", 129) + `","subscription":"x"}`:                        "bad_request",
-		`{"subscriber":"a"}`:                                                                          "bad_request",
-		`{"subscriber":"a","subscription":"x","type":"tenant"}`:                                       "bad_request",
-		`{"subscriber":"a","subscription":"x","type":""}`:                                             "bad_request",
-		`{"subscriber":"a","subscription":"x","expiresInMinutes":0}`:                                  "bad_request",
-		`{"subscriber":"a","subscription":"x","expiresInMinutes":-1}`:                                 "bad_request",
-		`{"subscriber":"a","subscription":"x","expiresInMinutes":525601}`:                             "bad_request",
-		`{"subscriber":"a","subscription":"x","expiresInMinutes":1.5}`:                                "bad_request",
-		`{"subscriber":"a","subscription":"x","expiresInMinutes":1e99}`:                               "bad_request",
-		`{"subscriber":"a","subscription":"x","shared":"true"}`:                                       "bad_request",
-		`{"subscriber":"a","subscription":"x","more":"` + strings.Repeat("x", maxRequestBytes) + `"}`: "bad_request",
-		`{"subscriber":"a","subscription":"x/#/y"}`:                                                   "topic_invalid",
-		`{"subscriber":"a","subscription":"x\u0000"}`:                                                 "topic_invalid",
-		`{"subscriber":"a","subscription":"` + strings.Repeat("x", 257) + `"}`:                        "topic_invalid",
-		`{"subscriber":"a","subscription":"$SYS/x"}`:                                                  "topic_reserved",
-		`{"subscriber":"a","subscription":"$debug/$error"}`:                                           "topic_reserved",
-		`{"subscriber":"a","subscription":"$share/g/x"}`:                                              "shared_subscription_not_supported",
+		`{"subscriber":"a","subscription":"x"} {}`:                                                 "bad_request",
+		`{"subscription":"x"}`:                                                                     "bad_request",
+		`{"subscriber":"","subscription":"x"}`:                                                     "bad_request",
+		`{"subscriber":7,"subscription":"x"}`:                                                      "bad_request",
+		`{"subscriber":"a\u0000","subscription":"x"}`:                                              "bad_request",
+		`{"subscriber":"a\u0085","subscription":"x"}`:                                              "bad_request",
+		"{\"subscriber\":\"a\xff\",\"subscription\":\"x\"}":                                        "bad_request",
+		`{"subscriber":"` + strings.Repeat("a", 129) + `","subscription":"x"}`:                     "bad_request",
+		`{"subscriber":"a"}`:                                                                       "bad_request",
+		`{"subscriber":"a","subscription":"x","type":"tenant"}`:                                    "bad_request",
+		`{"subscriber":"a","subscription":"x","type":""}`:                                          "bad_request",
+		`{"subscriber":"a","subscription":"x","expiresInMinutes":0}`:                               "bad_request",
+		`{"subscriber":"a","subscription":"x","expiresInMinutes":-1}`:                              "bad_request",
+		`{"subscriber":"a","subscription":"x","expiresInMinutes":525601}`:                          "bad_request",
+		`{"subscriber":"a","subscription":"x","expiresInMinutes":1.5}`:                             "bad_request",
+		`{"subscriber":"a","subscription":"x","expiresInMinutes":1e99}`:                            "bad_request",
+		`{"subscriber":"a","subscription":"x","shared":"true"}`:                                    "bad_request",
+		`{"subscriber":"a","subscription":"x","more":"` + strings.Repeat("x", maxBodyBytes) + `"}`: "bad_request",
+		`{"subscriber":"a","subscription":"x/#/y"}`:                                                "topic_invalid",
+		`{"subscriber":"a","subscription":"x\u0000"}`:                                              "topic_invalid",
+		`{"subscriber":"a","subscription":"` + strings.Repeat("x", 257) + `"}`:                     "topic_invalid",
+		`{"subscriber":"a","subscription":"$SYS/x"}`:                                               "topic_reserved",
+		`{"subscriber":"a","subscription":"$debug/$error"}`:                                        "topic_reserved",
+		`{"subscriber":"a","subscription":"$share/g/x"}`:                                           "shared_subscription_not_supported",
 	} {
 		before := r.counted("token", code)
 		a := r.ask("acme/mapper", "secret", body)
@@ -116,7 +116,7 @@ func TestRequestsForTokens(t *testing.T) {
 
 func TestWhoGetsATokenAndWhoDoesNot(t *testing.T) {
 	const body = `{"subscriber":"a","subscription":"x"}`
-	r := newRig(t, nil)
+	r := newDesk(t, nil)
 	for _, x := range [][2]string{{"acme/mapper", "wrong"}, {"acme/nobody", "secret"}, {"other/mapper", "secret"}, {"mapper", "secret"}, {"", ""}} {
 		a := r.ask(x[0], x[1], body)
 		a.expect(t, x[0], http.StatusUnauthorized, "bad_credentials")
@@ -130,7 +130,7 @@ func TestWhoGetsATokenAndWhoDoesNot(t *testing.T) {
 }
 
 func TestTokensThatAreOfNoUse(t *testing.T) {
-	r := newRig(t, nil)
+	r := newDesk(t, nil)
 	const body = `{"subscriber":"a","subscription":"x"}`
 	good := r.token(body)
 	stranger, _, err := tokens(t, "other").Issue(authn.Claims{Tenant: "acme", User: "mapper", Subscriber: "a", Subscription: "x"}, time.Hour)
@@ -162,7 +162,7 @@ func TestTokensThatAreOfNoUse(t *testing.T) {
 	check("device", "?token="+device, http.StatusForbidden, "role_not_permitted")
 	r.server.Auth.SetTenant(tenant.Tenant{Name: "acme", Origin: tenant.OriginFile})
 	check("user removed", "?token="+good, http.StatusUnauthorized, "user_changed")
-	r.server.Auth.SetTenant(tenant.Tenant{Name: "acme", Users: users, Disabled: true, Origin: tenant.OriginFile})
+	r.server.Auth.SetTenant(tenant.Tenant{Name: "acme", Users: deskUsers, Disabled: true, Origin: tenant.OriginFile})
 	check("tenant disabled", "?token="+good, http.StatusUnauthorized, "tenant_disabled")
 	r.ask("acme/mapper", "secret", body).expect(t, "login", http.StatusUnauthorized, "bad_credentials")
 	if len(r.left) > 0 {
@@ -172,12 +172,12 @@ func TestTokensThatAreOfNoUse(t *testing.T) {
 
 func TestWithoutNATS(t *testing.T) {
 	const body = `{"subscriber":"a","subscription":"x"}`
-	away := newRig(t, func(s *Server) { s.Ready = func() error { return errors.New("not connected") } })
+	away := newDesk(t, func(s *Server) { s.Ready = func() error { return errors.New("not connected") } })
 	away.ask("acme/mapper", "secret", body).expect(t, "NATS away", http.StatusServiceUnavailable, "nats_unavailable")
-	empty := newRig(t, func(s *Server) { s.Tokens = new(authn.Tokens) })
+	empty := newDesk(t, func(s *Server) { s.Tokens = new(authn.Tokens) })
 	empty.ask("acme/mapper", "secret", body).expect(t, "no keys", http.StatusServiceUnavailable, "nats_unavailable")
 	empty.do(empty.request(http.MethodGet, "token?token=x", nil)).expect(t, "no keys", http.StatusServiceUnavailable, "nats_unavailable")
-	starting := newRig(t, func(s *Server) { s.Auth = authn.New() })
+	starting := newDesk(t, func(s *Server) { s.Auth = authn.New() })
 	starting.ask("acme/mapper", "secret", body).expect(t, "no tenants", http.StatusServiceUnavailable, "nats_unavailable")
 }
 
@@ -191,9 +191,8 @@ func TestUnsubscribeFails(t *testing.T) {
 		{context.DeadlineExceeded, http.StatusServiceUnavailable, "nats_unavailable"},
 		{errors.New("secret detail"), http.StatusInternalServerError, "internal_error"},
 	} {
-		r := newRig(t, func(s *Server) {
-			s.Unsubscribe = func(context.Context, string, string, string) error { return x.err }
-		})
+		r := newDesk(t, nil)
+		r.fails = x.err
 		token := r.token(`{"subscriber":"a","subscription":"x"}`)
 		a := r.do(r.request(http.MethodPost, "unsubscribe?token="+token, nil))
 		a.expect(t, x.err.Error(), x.status, x.code)

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	maxRequestBytes    = 64 << 10
+	maxBodyBytes       = 64 << 10
 	maxSubscriberBytes = 128
 	tokenType          = "mqtt"
 	defaultMinutes     = 24 * 60
@@ -35,9 +35,9 @@ type tokenRequest struct {
 }
 
 func readTokenRequest(w http.ResponseWriter, r *http.Request) (tokenRequest, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
-		return tokenRequest{}, reason.New(reason.BadRequest, fmt.Sprintf("the body is over %d bytes", maxRequestBytes))
+		return tokenRequest{}, reason.New(reason.BadRequest, fmt.Sprintf("the body is over %d bytes", maxBodyBytes))
 	}
 	if err != nil {
 		return tokenRequest{}, &reason.Error{Reason: reason.BadRequest, Message: "the body did not arrive", Err: err}

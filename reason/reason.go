@@ -80,12 +80,14 @@ const (
 	RoleNotPermitted Reason = "role_not_permitted"
 	TokenInvalid     Reason = "token_invalid"
 	TokenExpired     Reason = "token_expired"
+)
 
 // What only the sockets of microservices have.
 const (
 	OriginForbidden Reason = "origin_forbidden"
 	SubscriberInUse Reason = "subscriber_in_use"
 	SocketLimit     Reason = "socket_limit"
+	TopicForbidden  Reason = "topic_forbidden"
 	MalformedFrame  Reason = "malformed_frame"
 	UnknownAck      Reason = "unknown_ack"
 	Unsubscribed    Reason = "unsubscribed"

@@ -21,10 +21,8 @@ import (
 	"github.com/weirmq/weir/tenant"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// The users of every rig: an application and a device, password "secret".
-var users = func() map[string]tenant.User {
+// The deskUsers of every desk: an application and a device, password "secret".
+var deskUsers = func() map[string]tenant.User {
 	hash := authn.HashPassword([]byte("secret"))
 	return map[string]tenant.User{
 		"mapper": {PasswordHash: hash, Role: tenant.RoleApplication},
@@ -32,33 +30,30 @@ var users = func() map[string]tenant.User {
 	}
 }()
 
-// rig is a Server with one tenant, acme, on a listener of loopback.
-type rig struct {
+// desk is a Server with one tenant, acme, on a listener of loopback.
+type desk struct {
 	t      *testing.T
 	server *Server
 	url    string
 	web    *http.Client
 	log    *observer.ObservedLogs
 	// left are the subscribers that were removed.
-	left []string
+	left  []string
+	fails error // of that
 }
 
-func newRig(t *testing.T, change func(*Server)) *rig {
+func newDesk(t *testing.T, change func(*Server)) *desk {
 	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
-	r := &rig{t: t, log: logs, web: &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}}
+	r := &desk{t: t, log: logs, web: &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}}
 	r.server = &Server{
-		Auth:   authn.New(),
-		Tokens: tokens(t, "one"),
-		Ready:  func() error { return nil },
-		Unsubscribe: func(_ context.Context, name, subscriber, subscription string) error {
-			r.left = append(r.left, name+" "+subscriber+" "+subscription)
-			return nil
-		},
+		Auth:    authn.New(),
+		Tokens:  tokens(t, "one"),
+		Ready:   func() error { return nil },
 		Logger:  zap.New(core),
 		Metrics: NewMetrics(prometheus.NewRegistry()),
 	}
-	r.server.Auth.SetTenant(tenant.Tenant{Name: "acme", Users: users, Origin: tenant.OriginFile})
+	r.server.Auth.SetTenant(tenant.Tenant{Name: "acme", Users: deskUsers, Origin: tenant.OriginFile})
 	if change != nil {
 		change(r.server)
 	}
@@ -68,6 +63,10 @@ func newRig(t *testing.T, change func(*Server)) *rig {
 	}
 	r.url = "http://" + l.Addr().String() + "/notification2/"
 	web := &http.Server{Handler: r.server.Handler(), ReadHeaderTimeout: time.Minute}
+	r.server.sockets.Unsubscribe = func(_ context.Context, g Grant) error {
+		r.left = append(r.left, g.Tenant+" "+g.Subscriber+" "+g.Subscription)
+		return r.fails
+	}
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(l) }()
 	t.Cleanup(func() {
@@ -106,7 +105,7 @@ func (a answer) code() string {
 	return code
 }
 
-func (r *rig) do(request *http.Request) answer {
+func (r *desk) do(request *http.Request) answer {
 	r.t.Helper()
 	response, err := r.web.Do(request)
 	if err != nil {
@@ -127,7 +126,7 @@ func (r *rig) do(request *http.Request) answer {
 	return a
 }
 
-func (r *rig) request(method, path string, body io.Reader) *http.Request {
+func (r *desk) request(method, path string, body io.Reader) *http.Request {
 	r.t.Helper()
 	request, err := http.NewRequestWithContext(r.t.Context(), method, r.url+path, body)
 	if err != nil {
@@ -137,7 +136,7 @@ func (r *rig) request(method, path string, body io.Reader) *http.Request {
 }
 
 // ask asks for a token.
-func (r *rig) ask(username, password, body string) answer {
+func (r *desk) ask(username, password, body string) answer {
 	r.t.Helper()
 	request := r.request(http.MethodPost, "token", bytes.NewReader([]byte(body)))
 	request.SetBasicAuth(username, password)
@@ -145,7 +144,7 @@ func (r *rig) ask(username, password, body string) answer {
 }
 
 // token is one that must be given.
-func (r *rig) token(body string) string {
+func (r *desk) token(body string) string {
 	r.t.Helper()
 	a := r.ask("acme/mapper", "secret", body)
 	token, _ := a.body["token"].(string)
@@ -164,6 +163,6 @@ func (a answer) expect(t *testing.T, what string, status int, code string) {
 }
 
 // counted is how many requests of an endpoint had a result.
-func (r *rig) counted(endpoint, result string) float64 {
+func (r *desk) counted(endpoint, result string) float64 {
 	return testutil.ToFloat64(r.server.Metrics.requests.WithLabelValues(endpoint, result))
 }

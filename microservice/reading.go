@@ -1,0 +1,75 @@
+package microservice
+
+import (
+	"io"
+	"strconv"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/weirmq/weir/reason"
+)
+
+// read takes frames until the socket ends.
+func (c *socket) read(to role) {
+	for c.await(to.ready) {
+		kind, r, err := c.ws.NextReader()
+		if err != nil {
+			c.end(endingFor(err))
+			return
+		}
+		c.alive()
+		limit := 0
+		if kind == websocket.TextMessage {
+			limit = to.limit()
+		}
+		text, whole, err := c.frame(r, limit)
+		switch {
+		case err != nil:
+			c.end(endingFor(err))
+			return
+		case kind != websocket.TextMessage:
+			to.refuse(reason.New(reason.ProtocolError, "frames are text"))
+		case !whole:
+			to.refuse(reason.New(reason.PacketTooLarge, "the frame is over "+strconv.Itoa(limit)+" bytes"))
+		default:
+			to.take(text)
+		}
+	}
+}
+
+// frame reads one frame, or throws it away where it has more than limit bytes.
+func (c *socket) frame(r io.Reader, limit int) (text []byte, whole bool, err error) {
+	if cap(c.in) > lineKept {
+		c.in = nil
+	}
+	b := c.in[:0]
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if len(b) > limit {
+			c.in = b[:0]
+			_, err = io.Copy(io.Discard, r)
+			return nil, false, err
+		}
+		if err != nil {
+			c.in = b[:0]
+			if err == io.EOF { //nolint:errorlint // of a frame's reader, which never wraps it
+				err = nil
+			}
+			return b, true, err
+		}
+	}
+}
+
+// await waits until the reading goroutine may go on, and tells that the socket has not ended. ready is called with mu held.
+func (c *socket) await(ready func() bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.ended == nil && !ready() {
+		c.changed.Wait()
+	}
+	return c.ended == nil
+}
