@@ -22,6 +22,10 @@ type Owner struct {
 	// Revoked is called once, on a goroutine of its own, when another connection takes the client identifier over or
 	// when this bridge has lost it. It returns when the connection is closed and its will is published.
 	Revoked func(taken bool)
+
+	// only says that no claim is replaced but the one with the sequence replaces.
+	only     bool
+	replaces uint64
 }
 
 // Claim is the ownership of one client identifier by one connection.
@@ -118,6 +122,8 @@ func (s *sessions) claim(ctx context.Context, o Owner) (c *Claim, before claimEn
 // refuse says why the owner cannot have the client identifier, as far as the local copy knows.
 func (s *sessions) refuse(o Owner, before claimEntry) *reason.Error {
 	switch {
+	case o.only && before.Live && before.Sequence != o.replaces:
+		return reason.New(reason.SubscriberInUse, "another connection of the subscriber is open")
 	case before.Live && before.Value.User != o.User:
 		return reason.New(reason.ClientIDInUse, "the client identifier belongs to another user's session")
 	case !before.Live && s.count() >= o.Connections:

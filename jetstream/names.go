@@ -82,6 +82,7 @@ const (
 	takeoverPrefix = "weir.takeover."
 	eventsPrefix   = "weir.events."
 	deliverPrefix  = "weir.deliver."
+	tunnelPrefix   = "weir.tunnel."
 	drainPrefix    = "weir.drain."
 	queueGroup     = "weir"
 	leaseStream    = "weir-bridges"

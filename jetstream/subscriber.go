@@ -21,10 +21,9 @@ const subscriberWindow = 512
 type Subscriber struct {
 	// immutable
 	*Log
-	key   SubscriberKey
-	id    string
-	claim *Claim
-	left  sync.Once // of the rules
+	key  SubscriberKey
+	id   string
+	left sync.Once // of the rules
 
 	work chan struct{} // holds one token while there is something in created; never closed
 	done chan struct{} // closed by Close
@@ -35,26 +34,17 @@ type Subscriber struct {
 	created  []string // to be told
 }
 
-// OpenSubscriber makes a subscriber where there is none, and this bridge the one that serves it. Whoever served it before is told, and waited
-// for, up to 2 s; revoked is called once when that happens to this one, on a goroutine of its own, and returns when nobody receives any more.
-// Close ends it. Errors are *reason.Error: subscriber_limit, nats_unavailable.
-func (l *Log) OpenSubscriber(ctx context.Context, key SubscriberKey, revoked func()) (*Subscriber, error) {
-	claim, err := l.claimSubscriber(ctx, key, revoked)
-	if err != nil {
-		return nil, err
-	}
-	s := &Subscriber{
-		Log: l, key: key, id: key.id(), claim: claim, work: make(chan struct{}, 1), done: make(chan struct{}),
-	}
+// OpenSubscriber opens a subscriber that this bridge has claimed, and makes it where there is none. Close ends its use. Errors are *reason.Error:
+// subscriber_limit, nats_unavailable.
+func (l *Log) OpenSubscriber(ctx context.Context, key SubscriberKey) (*Subscriber, error) {
 	if err := l.rules.enter(ctx); err != nil {
-		claim.Release(context.WithoutCancel(ctx))
 		return nil, refusal(err, 0)
 	}
+	s := &Subscriber{Log: l, key: key, id: key.id(), work: make(chan struct{}, 1), done: make(chan struct{})}
 	l.subscribers.serve(s, true)
 	if err := l.subscribers.use(ctx, key); err != nil {
 		s.Returned()
 		l.subscribers.serve(s, false)
-		claim.Release(context.WithoutCancel(ctx))
 		return nil, refusal(err, 0)
 	}
 	s.told.Go(s.tell)
@@ -65,16 +55,14 @@ func (l *Log) OpenSubscriber(ctx context.Context, key SubscriberKey, revoked fun
 // at the latest.
 func (s *Subscriber) Returned() { s.left.Do(s.rules.leave) }
 
-// Close ends this bridge's service. The subscriber stays. Its attachments must be closed.
+// Close ends this bridge's service. The subscriber stays. Its attachments must be closed; the claim is given back after that.
 func (s *Subscriber) Close(ctx context.Context) error {
 	s.Returned()
 	s.subscribers.serve(s, false)
 	close(s.done)
 	s.told.Wait()
 	s.rules.unfollow(s)
-	err := s.subscribers.use(ctx, s.key) // it may be idle from now on
-	s.claim.Release(ctx)
-	return err
+	return s.subscribers.use(ctx, s.key) // it may be idle from now on
 }
 
 func (s *subscribers) serve(sub *Subscriber, on bool) {

@@ -78,6 +78,9 @@ func (s *Subscription) bind(b *barrier, last uint64) {
 		return
 	}
 	s.bounds = append(s.bounds, bound{b, last})
+	if r := s.source.reader; s.feed.hub.keep && r != nil {
+		s.feed.hub.work.Go(func() { s.survey(r, last) })
+	}
 	s.member.mu.Lock()
 	defer s.member.mu.Unlock()
 	b.behind++

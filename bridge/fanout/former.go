@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/tenant"
@@ -105,4 +106,32 @@ func (m *Member) bar() { m.barred.Store(len(m.barriers) > 0 || len(m.former) > 0
 // isFormer tells whether the place is a former stream of a stored subscriber. The caller holds mu.
 func (f *feed) isFormer() bool {
 	return f.hub.keep && f.place.Stream == "" && f.place.Name != "" && len(f.subs) > 0
+}
+
+// How often the server is asked how far a stored subscriber has come, at first and at last.
+const (
+	surveyFirst = 20 * time.Millisecond
+	surveyLast  = 5 * time.Second
+)
+
+// survey asks the server whether the subscription has everything up to a sequence, until it has: its consumer has filters, so that the mark
+// which says so to others does not come, and the heartbeat comes late.
+func (s *Subscription) survey(r reader.Attached, last uint64) {
+	f := s.feed
+	for wait := surveyFirst; f.hub.ctx.Err() == nil; wait = min(2*wait, surveyLast) {
+		ctx, cancel := context.WithTimeout(f.hub.ctx, attachTimeout)
+		pending, after, err := r.Pending(ctx)
+		cancel()
+		f.mu.Lock()
+		if err == nil && pending == 0 && s.source.passed >= after && s.source.reader == r {
+			s.source.passed = max(s.source.passed, last)
+			s.passBounds()
+		}
+		over := s.closed || s.past(last)
+		f.mu.Unlock()
+		if over {
+			return
+		}
+		f.hub.pause(wait)
+	}
 }

@@ -102,6 +102,7 @@ func (k *keeper) publish(topic, payload string) {
 // service receives for a stored subscriber, and acknowledges what ack says.
 type service struct {
 	k      *keeper
+	claim  *jetstream.Claim
 	sub    *jetstream.Subscriber
 	member *fanout.Member
 	ack    func(payload string) bool
@@ -147,9 +148,12 @@ func (s *service) Wake() {
 func (k *keeper) open(name, filter string, ack func(string) bool) *service {
 	k.t.Helper()
 	s := &service{k: k, ack: ack, wake: make(chan struct{}, 1), stop: make(chan struct{}), news: make(chan struct{})}
+	key := jetstream.SubscriberKey{Name: name, Filter: filter}
 	var err error
-	s.sub, err = k.log.OpenSubscriber(deadline(k.t), jetstream.SubscriberKey{Name: name, Filter: filter}, func() {})
-	if err != nil {
+	if s.claim, err = k.log.ClaimSubscriber(deadline(k.t), key, 0, func() {}); err != nil {
+		k.t.Fatal(err)
+	}
+	if s.sub, err = k.log.OpenSubscriber(deadline(k.t), key); err != nil {
 		k.t.Fatal(err)
 	}
 	s.member = k.hub.Join(s.sub, s)
@@ -198,6 +202,7 @@ func (s *service) close() {
 	if err := s.sub.Close(deadline(s.k.t)); err != nil {
 		s.k.t.Fatal(err)
 	}
+	s.claim.Release(deadline(s.k.t))
 }
 
 // want waits until exactly these messages have come.

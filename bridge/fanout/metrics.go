@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -8,7 +10,7 @@ import (
 	"github.com/weirmq/weir/reason"
 )
 
-// Metrics counts what the hub does for and against slow subscriptions.
+// Metrics counts what hubs do for and against slow subscriptions.
 type Metrics struct {
 	dropped   *prometheus.CounterVec
 	detaches  prometheus.Counter
@@ -16,8 +18,8 @@ type Metrics struct {
 	discards  prometheus.Counter
 	overflows prometheus.Counter
 
-	mu  sync.Mutex
-	hub *Hub // nil: none is running
+	mu   sync.Mutex
+	hubs map[*Hub]struct{} // that are running
 }
 
 var (
@@ -29,6 +31,7 @@ var (
 // NewMetrics registers the metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
+		hubs: make(map[*Hub]struct{}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_fanout_dropped_total", Help: "Messages that one subscription did not get, by reason.",
 		}, []string{"reason"}),
@@ -69,34 +72,36 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.discards.Collect(ch)
 	m.overflows.Collect(ch)
 	m.mu.Lock()
-	h := m.hub
+	hubs := slices.Collect(maps.Keys(m.hubs))
 	m.mu.Unlock()
-	if h == nil {
+	if len(hubs) == 0 {
 		return
 	}
-	detached := 0
-	for _, s := range h.sources() {
-		if s.owner != nil {
-			detached++
+	var detached, buffered, starving int64
+	for _, h := range hubs {
+		for _, s := range h.sources() {
+			if s.owner != nil {
+				detached++
+			}
 		}
+		buffered += h.buffered.Load()
+		starving += h.starving.Load()
 	}
-	ch <- prometheus.MustNewConstMetric(bufferedBytes, prometheus.GaugeValue, float64(h.buffered.Load()))
+	ch <- prometheus.MustNewConstMetric(bufferedBytes, prometheus.GaugeValue, float64(buffered))
 	ch <- prometheus.MustNewConstMetric(detachedNow, prometheus.GaugeValue, float64(detached))
-	ch <- prometheus.MustNewConstMetric(starvingNow, prometheus.GaugeValue, float64(h.starving.Load()))
+	ch <- prometheus.MustNewConstMetric(starvingNow, prometheus.GaugeValue, float64(starving))
 }
 
 func (m *Metrics) watch(h *Hub) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.hub = h
+	m.hubs[h] = struct{}{}
 }
 
 func (m *Metrics) unwatch(h *Hub) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.hub == h {
-		m.hub = nil
-	}
+	delete(m.hubs, h)
 }
 
 func (m *Metrics) skip(why reason.Reason, n uint64) {
