@@ -169,8 +169,12 @@ func TestUnsubscribe(t *testing.T) {
 		}
 		c.expectEnd(1000, reason.Unsubscribed)
 		sharing.expectEnd(1000, reason.Unsubscribed)
-		if fmt.Sprint(r.gone) != "[svc]" {
-			t.Errorf("removed: %v", r.gone)
+		log, err := r.store.Tenant(r.context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left, err := log.RemoveSubscriber(r.context(), jetstream.SubscriberKey{Name: "svc", Filter: "a"}); left || err != nil {
+			t.Errorf("the subscriber is left: %v", err)
 		}
 		r.consumer(r.token("svc", "a")).synced()
 	})

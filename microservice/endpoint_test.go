@@ -13,7 +13,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -82,7 +81,7 @@ func newDesk(t *testing.T, change func(*Server)) *desk {
 }
 
 // tokens are some with one key.
-func tokens(t *testing.T, id string) *authn.Tokens {
+func tokens(t testing.TB, id string) *authn.Tokens {
 	t.Helper()
 	made := new(authn.Tokens)
 	if err := made.SetKeys([]authn.Key{{ID: id, Secret: bytes.Repeat([]byte(id[:1]), authn.MinSecretBytes)}}); err != nil {

@@ -1,7 +1,6 @@
 package microservice
 
 import (
-	"context"
 	"strings"
 
 	"github.com/weirmq/weir/authn"

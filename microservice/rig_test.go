@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -96,9 +95,10 @@ func newRig(t testing.TB, q tenant.Quotas, rules ...tenant.Rule) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.hub = fanout.New(fanout.Config{Log: log, Metrics: fanout.NewMetrics(registry)})
+	metrics := fanout.NewMetrics(registry)
+	r.hub = fanout.New(fanout.Config{Log: log, Metrics: metrics})
 	r.setTenant(q, users)
-	r.kept = fanout.New(fanout.Config{Keep: true, Log: log, Metrics: fanout.NewMetrics(prometheus.NewRegistry())})
+	r.kept = fanout.New(fanout.Config{Keep: true, Log: log, Metrics: metrics})
 	server := &Server{
 		Auth: r.auth, Tokens: tokens(t, "one"), Log: r.store.Tenant, Hub: r.hub, Kept: r.kept, Ready: r.store.Ready, Logger: log,
 		Metrics: NewMetrics(registry),

@@ -34,6 +34,7 @@ func (s *Server) Handler() http.Handler {
 		Auth: s.Auth, Log: s.Log, Hub: s.Hub, Logger: s.Logger, Metrics: s.Metrics,
 		Verify: s.verify, Claim: s.claim, Durable: s.durable, Unsubscribe: s.forget,
 	}
+	s.sockets.begin()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /notification2/consumer/", s.serveConsumer)
 	mux.HandleFunc("GET /notification2/producer/", s.sockets.serveProducer)

@@ -35,7 +35,6 @@ type sockets struct {
 	// Unsubscribe removes what is kept for a subscriber, and succeeds where nothing is. No connection uses it meanwhile.
 	Unsubscribe func(ctx context.Context, g Grant) error
 
-	start sync.Once
 	base  context.Context // of everything that sockets do; ends with Close
 	abort context.CancelFunc
 
@@ -47,15 +46,13 @@ type sockets struct {
 	gone        chan struct{} // closed when closed is set and all is empty
 }
 
-// init makes the zero value ready.
-func (s *sockets) init() {
-	s.start.Do(func() {
-		s.base, s.abort = context.WithCancel(context.Background())
-		s.all = map[*socket]struct{}{}
-		s.tenants = map[string]map[*socket]struct{}{}
-		s.subscribers = map[subscriberKey]*subscriber{}
-		s.gone = make(chan struct{})
-	})
+// begin makes it ready for the first call.
+func (s *sockets) begin() {
+	s.base, s.abort = context.WithCancel(context.Background())
+	s.all = map[*socket]struct{}{}
+	s.tenants = map[string]map[*socket]struct{}{}
+	s.subscribers = map[subscriberKey]*subscriber{}
+	s.gone = make(chan struct{})
 }
 
 // admit registers a socket that is about to be.
@@ -94,7 +91,6 @@ func (s *sockets) leave(c *socket) {
 
 // Recheck is as of Server.
 func (s *sockets) Recheck(name string) {
-	s.init()
 	limits, ok := s.Auth.Limits(name)
 	s.mu.Lock()
 	of := make([]*socket, 0, len(s.tenants[name]))
@@ -128,7 +124,6 @@ func (s *sockets) Shutdown(ctx context.Context) error {
 
 // Close is as of Server.
 func (s *sockets) Close() error {
-	s.init()
 	s.abort()
 	for _, c := range s.stop(endFor(reason.ServerShutdown, "")) {
 		c.cut()
@@ -139,7 +134,6 @@ func (s *sockets) Close() error {
 
 // stop ends the sockets, which it returns. No more are taken.
 func (s *sockets) stop(e ending) []*socket {
-	s.init()
 	s.mu.Lock()
 	if !s.closed && len(s.all) == 0 {
 		close(s.gone)

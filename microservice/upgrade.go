@@ -51,7 +51,6 @@ func (s *sockets) serveProducer(w http.ResponseWriter, r *http.Request) {
 
 // serve makes a request a socket and lives as long as it does.
 func (s *sockets) serve(w http.ResponseWriter, r *http.Request, k kind, newRole func(*socket) role) {
-	s.init()
 	g, err := s.identify(r)
 	if err != nil {
 		s.refuse(w, k, refused(err))

@@ -23,6 +23,7 @@ import (
 	"github.com/weirmq/weir/jetstream/embedded"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/jetstream/tunnel"
 	"github.com/weirmq/weir/microservice"
 	"github.com/weirmq/weir/tenant"
 )
@@ -45,10 +46,12 @@ type App struct {
 	certificate *certificate     // nil without TLS files
 	embedded    *embedded.Server // nil with an external NATS system
 	store       *jetstream.Store
-	hub         *fanout.Hub
+	hub         *fanout.Hub // of MQTT clients
+	kept        *fanout.Hub // of microservices whose messages are kept
 	server      *bridge.Server
 	services    *microservice.Server
-	web         *http.Server // of the HTTP listeners; nil until the parts are wired
+	web         *http.Server     // of the HTTP listeners; nil until the parts are wired
+	passedOn    *tunnel.Listener // of connections that other bridges pass on
 	directory   *directory
 	file        *tenantsFile // nil without a tenants file
 	admin       *http.Server // nil where it does not listen
@@ -210,7 +213,9 @@ func (a *App) authenticateNative(ctx context.Context, user, password string) (na
 
 // wire makes the parts that stand on the store.
 func (a *App) wire() {
-	a.hub = fanout.New(fanout.Config{Log: a.log, Metrics: fanout.NewMetrics(a.registry)})
+	metrics := fanout.NewMetrics(a.registry)
+	a.hub = fanout.New(fanout.Config{Log: a.log, Metrics: metrics})
+	a.kept = fanout.New(fanout.Config{Keep: true, Log: a.log, Metrics: metrics})
 	a.server = &bridge.Server{
 		Auth:    a.auth,
 		Log:     a.store.Tenant,
@@ -223,15 +228,14 @@ func (a *App) wire() {
 		Tokens:  a.tokens,
 		Log:     a.store.Tenant,
 		Hub:     a.hub,
+		Kept:    a.kept,
 		Ready:   a.store.Ready,
 		Logger:  a.log,
 		Metrics: microservice.NewMetrics(a.registry),
-		// Nobody can have subscribed yet.
-		Unsubscribe: func(context.Context, string, string, string) error { return nil },
 	}
 	a.web = newWeb(a.ctx, a.services.Handler(), a.log)
 	a.directory = &directory{
-		store: a.store, auth: a.auth, server: a.server, embedded: a.embedded, opening: newOpening(a.store),
+		store: a.store, auth: a.auth, server: a.server, services: a.services, embedded: a.embedded, opening: newOpening(a.store),
 		log: a.log, known: a.known,
 	}
 	if a.config.TenantsFile != "" {
@@ -282,7 +286,7 @@ func (a *App) drain() error {
 	}
 	var servers []server
 	if a.server != nil {
-		servers = append(servers, a.server, a.web)
+		servers = append(servers, a.server, a.services, a.web)
 	}
 	errs := make([]error, len(servers))
 	var wg sync.WaitGroup
@@ -302,10 +306,16 @@ func (a *App) closeStore() error {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	var errs []error
-	if a.hub != nil {
-		if err := a.hub.Close(ctx); err != nil {
+	for _, hub := range []*fanout.Hub{a.hub, a.kept} {
+		if hub == nil {
+			continue
+		}
+		if err := hub.Close(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("closing the fan-out: %w", err))
 		}
+	}
+	if a.passedOn != nil {
+		a.passedOn.Shutdown()
 	}
 	if a.store != nil {
 		if err := a.store.Close(ctx); err != nil {

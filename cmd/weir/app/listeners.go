@@ -112,6 +112,13 @@ func (a *App) listen() error {
 			})
 		}
 	}
+	if !a.config.Embedded() {
+		var err error
+		if a.passedOn, err = a.store.Listen(); err != nil {
+			return fmt.Errorf("listening to other bridges: %w", err)
+		}
+		begin = append(begin, func() { a.serveWeb(a.passedOn) })
+	}
 	for _, f := range begin {
 		f()
 	}

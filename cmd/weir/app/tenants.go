@@ -12,6 +12,7 @@ import (
 	"github.com/weirmq/weir/bridge"
 	"github.com/weirmq/weir/jetstream"
 	"github.com/weirmq/weir/jetstream/embedded"
+	"github.com/weirmq/weir/microservice"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -21,6 +22,7 @@ type directory struct {
 	store    *jetstream.Store
 	auth     *authn.Authenticator
 	server   *bridge.Server
+	services *microservice.Server
 	embedded *embedded.Server // nil with an external NATS system
 	opening  *opening
 	log      *zap.Logger
@@ -64,6 +66,7 @@ func (d *directory) enforce(all map[string]jetstream.StoredTenant) error {
 	d.auth.SetTenants(next)
 	for _, name := range changed {
 		d.server.Recheck(name)
+		d.services.Recheck(name)
 		if d.embedded == nil {
 			continue
 		}
