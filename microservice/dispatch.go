@@ -55,14 +55,16 @@ func (sub *subscriber) take(c *consumer, dst []outgoing) []outgoing {
 // dispatch hands out messages in turn while a connection has room: those that came back first. The caller holds mu.
 func (sub *subscriber) dispatch(now time.Time) {
 	for {
-		c := sub.roomy()
-		if c == nil {
+		at := sub.roomy()
+		if at < 0 {
 			return
 		}
 		d, ok := sub.next(now)
 		if !ok {
 			return
 		}
+		c := sub.conns[at]
+		sub.turn = at + 1
 		c.window.add(d)
 		c.batch.add(&d)
 		c.owner.Metrics.out.Inc()
@@ -73,16 +75,15 @@ func (sub *subscriber) dispatch(now time.Time) {
 	}
 }
 
-// roomy is the connection whose turn it is among those that have room, nil where none has.
-func (sub *subscriber) roomy() *consumer {
+// roomy is the index of the connection whose turn it is among those that have room, -1 where none has.
+func (sub *subscriber) roomy() int {
 	for i := range sub.conns {
 		at := (sub.turn + i) % len(sub.conns)
 		if c := sub.conns[at]; c.batch.room() && c.window.room(c.limits.Load()) {
-			sub.turn = at + 1
-			return c
+			return at
 		}
 	}
-	return nil
+	return -1
 }
 
 // next is the next message that is to be sent.
