@@ -3,7 +3,7 @@ package microservice
 import (
 	"errors"
 	"io"
-	"os"
+	"net"
 
 	"github.com/gorilla/websocket"
 
@@ -26,14 +26,15 @@ func endingFor(err error) ending {
 	if e, ok := errors.AsType[*websocket.CloseError](err); ok && e.Code != websocket.CloseAbnormalClosure {
 		return endFor(reason.ClientDisconnect, "")
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	e, ok := errors.AsType[net.Error](err) // the library hides what it wraps
+	switch {
+	case ok && e.Timeout():
 		return endFor(reason.IdleTimeout, "nothing went either way for 5 minutes")
+	case ok || errors.Is(err, io.EOF) || websocket.IsCloseError(err, websocket.CloseAbnormalClosure):
+		return ending{Error: &reason.Error{Reason: reason.ConnectionLost, Err: err}, silent: true}
+	default: // the library has the close frame written
+		return endFor(reason.ProtocolError, err.Error())
 	}
-	e := ending{Error: &reason.Error{Reason: reason.ConnectionLost}, silent: true}
-	if !errors.Is(err, io.EOF) {
-		e.Err = err
-	}
-	return e
 }
 
 // closeCode is the code of the close frame that a socket gets which ends for r.
@@ -41,6 +42,8 @@ func closeCode(r reason.Reason) int {
 	switch r {
 	case reason.ClientDisconnect, reason.Unsubscribed:
 		return websocket.CloseNormalClosure
+	case reason.ProtocolError:
+		return websocket.CloseProtocolError
 	case reason.ServerShutdown, reason.IdleTimeout:
 		return websocket.CloseGoingAway
 	case reason.UserChanged, reason.TenantDisabled, reason.TakenOver:

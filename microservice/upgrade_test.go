@@ -1,9 +1,12 @@
 package microservice
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/weirmq/weir/microservice/frame"
 	"github.com/weirmq/weir/reason"
@@ -106,19 +109,67 @@ func TestUserChanged(t *testing.T) {
 	}
 }
 
-// TestShutdown: what a producer has sent is answered, everybody is told, and nobody else gets in.
+// TestShutdown: everybody is told, and nobody else gets in.
 func TestShutdown(t *testing.T) {
 	r := newRig(t, tenant.Quotas{})
 	pub, c := r.jsonProducer(), r.jsonConsumer(r.token("svc", "a"))
 	pub.mustPublish(1, "a", "1")
-	token := r.token("svc", "b")
 	c.expectMessages("1")
+	token := r.token("svc", "b")
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		pub.expectEnd(1001, reason.ServerShutdown)
+		c.expectEnd(1001, reason.ServerShutdown)
+	}()
 	if err := r.sockets.Shutdown(r.context()); err != nil {
 		t.Fatal(err)
 	}
-	pub.expectEnd(1001, reason.ServerShutdown)
-	c.expectEnd(1001, reason.ServerShutdown)
+	<-told
 	if _, status, code := r.dial("consumer", token, "", nil); status != 503 || code != string(reason.ServerShutdown) {
 		t.Errorf("%d %s", status, code)
+	}
+}
+
+// TestShutdownAnswers: what a producer has published when the server stops is answered, and what is not answered is not stored.
+func TestShutdownAnswers(t *testing.T) {
+	r := newRig(t, tenant.Quotas{})
+	r.subscribe("a")
+	pub := r.jsonProducer()
+	go func() {
+		for i := 0; pub.ws.WriteMessage(websocket.TextMessage, []byte(jsonFrame(i, "a", ""))) == nil; i++ {
+		}
+	}()
+	pub.expect(`{"ack":0}`)
+	stopped := make(chan error)
+	go func() { stopped <- r.sockets.Shutdown(r.context()) }()
+	answered := uint64(1)
+	for {
+		text, err := pub.next()
+		if err != nil {
+			if !websocket.IsCloseError(err, websocket.CloseGoingAway) {
+				t.Error(err)
+			}
+			break
+		}
+		if want := fmt.Sprintf(`{"ack":%d}`, answered); text != want {
+			t.Fatalf("got %s, want %s", text, want)
+		}
+		answered++
+	}
+	_ = pub.ws.Close()
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	r.expectStored(answered)
+}
+
+// TestClose cuts everybody off.
+func TestClose(t *testing.T) {
+	r := newRig(t, tenant.Quotas{})
+	r.jsonProducer().mustPublish(1, "a", "1")
+	r.jsonConsumer(r.token("svc", "a")).synced()
+	if err := r.sockets.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,6 +1,8 @@
 package microservice
 
 import (
+	"errors"
+	"os"
 	"runtime"
 	"time"
 
@@ -36,7 +38,7 @@ func (c *socket) write(fill func() (bool, error)) {
 				err = c.line.flush()
 			}
 			if err != nil {
-				c.end(ending{Error: &reason.Error{Reason: reason.ConnectionLost, Err: err}, silent: true})
+				c.end(writeEnding(err))
 				break
 			}
 			if !wrote {
@@ -45,6 +47,15 @@ func (c *socket) write(fill func() (bool, error)) {
 			c.alive()
 		}
 	}
+}
+
+// writeEnding turns an error of writing into the end of the socket.
+func writeEnding(err error) ending {
+	e := ending{Error: &reason.Error{Reason: reason.ConnectionLost, Err: err}, silent: true}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		e.Error = reason.New(reason.WriteTimeout, "the peer does not read")
+	}
+	return e
 }
 
 // job is what is to be written, besides what is in out.
