@@ -51,12 +51,12 @@ type recorder struct {
 	panics  bool
 }
 
-func (r *recorder) open(context.Context) error { return nil }
-func (r *recorder) ready() bool                { return true }
-func (r *recorder) limit() int                 { return 100 }
-func (r *recorder) refuse(err *reason.Error)   { r.refused <- err.Reason }
-func (r *recorder) drain()                     {}
-func (r *recorder) close()                     {}
+func (r *recorder) open(context.Context) error         { return nil }
+func (r *recorder) ready() bool                        { return true }
+func (r *recorder) limit() int                         { return 100 }
+func (r *recorder) refuse(_ []byte, err *reason.Error) { r.refused <- err.Reason }
+func (r *recorder) drain()                             {}
+func (r *recorder) close()                             {}
 
 func (r *recorder) take(text []byte) {
 	if r.panics {
@@ -87,6 +87,7 @@ func bubble(t *testing.T, f func(t *testing.T, r *recorder, client *websocket.Co
 			Auth: auth, Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
 			Verify: func(context.Context, string) (Grant, error) { return Grant{Principal: p, Subscription: "a"}, nil },
 		}
+		s.begin()
 		roles := make(chan *recorder, 1)
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			s.serve(w, req, consumerKind, func(c *socket) role {

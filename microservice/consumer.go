@@ -47,7 +47,7 @@ func (c *consumer) limit() int { return maxRequestBytes }
 func (c *consumer) take(text []byte) {
 	r, err := c.encoding.ParseRequest(text)
 	if err != nil {
-		c.refuse(refused(err))
+		c.refuse(nil, refused(err))
 		return
 	}
 	known := true
@@ -60,11 +60,11 @@ func (c *consumer) take(text []byte) {
 		c.unsubscribe()
 	}
 	if !known {
-		c.refuse(reason.New(reason.UnknownAck, "no message with this id waits for an acknowledgement"))
+		c.refuse(nil, reason.New(reason.UnknownAck, "no message with this id waits for an acknowledgement"))
 	}
 }
 
-func (c *consumer) refuse(err *reason.Error) {
+func (c *consumer) refuse(_ []byte, err *reason.Error) {
 	c.counts.refused.Add(1)
 	c.owner.Metrics.refused(err.Reason)
 	c.answer(func(dst []byte) []byte { return frame.AppendError(dst, err) })

@@ -2,8 +2,11 @@ package microservice
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
+	"github.com/weirmq/weir/jetstream"
 	"github.com/weirmq/weir/microservice/frame"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
@@ -47,30 +50,90 @@ func TestExclusive(t *testing.T) {
 	r.jsonConsumer(r.token("svc", "b")).synced() // another subscription of the same name
 }
 
-// TestChallenge: another bridge gets the subscriber unless a connection answers.
-func TestChallenge(t *testing.T) {
+// TestExclusiveBesideAnotherBridge: the same holds for a connection that comes to another bridge, and what waits for an acknowledgement comes there.
+func TestExclusiveBesideAnotherBridge(t *testing.T) {
 	r := newRig(t, tenant.Quotas{})
-	c := r.jsonConsumer(r.token("svc", "a", persistent))
-	challenge := r.claims["svc a false"]
+	other := r.beside()
+	token := r.token("svc", "a", persistent)
+	first := r.jsonConsumer(token)
 	reading := make(chan error)
 	go func() {
-		_, err := c.next()
+		_, err := first.next()
 		reading <- err
 	}()
-	if challenge(r.context()) {
-		t.Error("a connection that answers was given up")
+	if _, status, code := other.dial("consumer", token, "", nil); status != 409 || code != string(reason.SubscriberInUse) {
+		t.Errorf("%d %s", status, code)
 	}
-	r.jsonProducer().mustPublish(1, "a", "one")
+	pub := r.jsonProducer()
+	pub.mustPublish(1, "a", "one")
 	if err := <-reading; err != nil {
 		t.Fatal(err)
 	}
-	if !challenge(r.context()) {
-		t.Error("a connection that does not answer was not given up")
+	second := other.jsonConsumer(token) // now that nobody reads at the other end of the first
+	second.expectMessages("one")
+	first.expectEnd(1008, reason.TakenOver)
+	pub.mustPublish(2, "a", "two")
+	second.expectMessages("two")
+	r.expectStored(0)
+	if err := second.ws.Close(); err != nil {
+		t.Error(err)
+	}
+	r.expectUnserved()
+	pub.mustPublish(3, "a", "three")
+	other.jsonConsumer(token).expectMessages("three") // it serves the subscriber itself now
+	if n := len(other.served()); n != 1 {
+		t.Errorf("the other bridge serves %d subscribers", n)
+	}
+}
+
+// TestSharedBesideAnotherBridge: connections on two bridges share the messages, and what one has not acknowledged when it goes comes to the other
+// at once.
+func TestSharedBesideAnotherBridge(t *testing.T) {
+	r := newRig(t, tenant.Quotas{})
+	other := r.beside()
+	token := r.token("svc", "a", shared, persistent)
+	stays, goes := r.jsonConsumer(token), other.jsonConsumer(token)
+	pub := r.jsonProducer()
+	const n = 100
+	for i := range n {
+		pub.mustPublish(i, "a", fmt.Sprint(i))
+	}
+	seen := map[string]int{}
+	for range n / 2 {
+		m := stays.receive()
+		seen[m.payload]++
+		stays.ack(m.id)
+		seen[goes.receive().payload]--
+	}
+	_ = goes.ws.Close()
+	for range n / 2 {
+		m := stays.receive()
+		seen[m.payload] += 2
+		stays.ack(m.id)
+	}
+	for i := range n {
+		if seen[fmt.Sprint(i)] != 1 {
+			t.Errorf("message %d: %d", i, seen[fmt.Sprint(i)])
+		}
+	}
+	r.expectStored(0)
+}
+
+// TestRemovedBesideAnotherBridge: a subscriber that is removed on one bridge has no connection on another.
+func TestRemovedBesideAnotherBridge(t *testing.T) {
+	r := newRig(t, tenant.Quotas{})
+	other := r.beside()
+	c := r.jsonConsumer(r.token("svc", "a", persistent))
+	log, err := other.store.Tenant(r.context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if removed, err := log.RemoveSubscriber(r.context(), jetstream.SubscriberKey{Name: "svc", Filter: "a"}); err != nil || !removed {
+		t.Errorf("removed: %v, %v", removed, err)
 	}
 	c.expectEnd(1008, reason.TakenOver)
-	if r.sealed != 1 || len(r.claims) != 0 {
-		t.Errorf("sealed %d times, %d claims", r.sealed, len(r.claims))
-	}
+	r.jsonProducer().mustPublish(1, "a", "one")
+	r.expectStored(0)
 }
 
 // TestShared: each message goes to one of the connections, and what one has not acknowledged when it goes comes to the others at once, before
@@ -136,4 +199,22 @@ func TestSharedStuck(t *testing.T) {
 		t.Errorf("%d of %d", len(seen), n)
 	}
 	r.expectStored(0)
+}
+
+// expectUnserved waits until the bridge serves no subscriber.
+func (r *rig) expectUnserved() {
+	r.t.Helper()
+	for _, sub := range r.served() {
+		select {
+		case <-sub.gone:
+		case <-r.context().Done():
+			r.t.Fatal("a subscriber is served still")
+		}
+	}
+}
+
+func (r *rig) served() []*subscriber {
+	r.sockets.mu.Lock()
+	defer r.sockets.mu.Unlock()
+	return slices.Collect(maps.Values(r.sockets.subscribers))
 }

@@ -1,59 +1,24 @@
 package microservice
 
 import (
-	"context"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/weirmq/weir/jetstream"
-	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
 )
 
-// countingLog counts what is acknowledged.
-type countingLog struct {
-	*jetstream.Log
-	acks atomic.Int64
-}
-
-func (l *countingLog) Attach(ctx context.Context, p tenant.Place, name string, from uint64, filters []string, sink reader.Sink) (reader.Attached, error) {
-	r, err := l.Log.Attach(ctx, p, name, from, filters, sink)
-	if err != nil {
-		return nil, err
-	}
-	return countingReader{r, l}, nil
-}
-
-type countingReader struct {
-	reader.Attached
-	log *countingLog
-}
-
-func (r countingReader) Ack(d reader.Delivery) {
-	r.log.acks.Add(1)
-	r.Attached.Ack(d)
-}
-
-// TestCloseAcknowledgesNothing: up to Seal there are no acknowledgements but the consumer's.
-func TestCloseAcknowledgesNothing(t *testing.T) {
+// TestReturn: what was not acknowledged comes again at once when the subscriber returns, and what was published meanwhile.
+func TestReturn(t *testing.T) {
 	r := newRig(t, tenant.Quotas{})
-	inner, err := r.store.Tenant(r.context(), "acme")
-	if err != nil {
-		t.Fatal(err)
-	}
-	log, sealed, released := &countingLog{Log: inner}, make(chan int64, 1), make(chan struct{})
-	r.sockets.Durable = func(context.Context, Grant) (*View, error) {
-		return &View{Hub: r.hub, Log: log, Seal: func() { sealed <- log.acks.Load() }, Release: func() { close(released) }}, nil
-	}
-	c, pub := r.jsonConsumer(r.token("svc", "a", persistent)), r.jsonProducer()
+	token := r.token("svc", "a/+", persistent)
+	c, pub := r.jsonConsumer(token), r.jsonProducer()
 	for i := range 10 {
-		pub.mustPublish(i, "a", fmt.Sprint(i))
+		pub.mustPublish(i, "a/b", fmt.Sprint(i))
 	}
 	c.expectMessages("0", "1", "2")
 	for range 7 {
@@ -61,10 +26,22 @@ func TestCloseAcknowledgesNothing(t *testing.T) {
 	}
 	c.synced()
 	_ = c.ws.Close()
-	if acks := <-sealed; acks != 3 {
-		t.Errorf("%d acknowledgements, want 3", acks)
+	r.expectUnserved()
+	pub.mustPublish(10, "a/b", "10")
+	pub.mustPublish(11, "a/new", "11")
+	c = r.jsonConsumer(token)
+	rest := map[string]bool{}
+	for i := range 9 {
+		m := c.receive()
+		if m.topic == "a/b" && m.payload != fmt.Sprint(3+i-len(rest)) {
+			t.Errorf("got %s as number %d", m.payload, i)
+		}
+		if m.topic == "a/new" {
+			rest[m.payload] = true
+		}
+		c.ack(m.id)
 	}
-	<-released
+	r.expectStored(0)
 }
 
 // TestMove: a subscriber gets everything once and in order while its topics move from streams of their own to a shared one and back.
@@ -105,10 +82,17 @@ func TestOverflow(t *testing.T) {
 	r := newRig(t, tenant.Quotas{Inflight: 5},
 		tenant.Rule{Filter: "a", Stream: tenant.StreamDedicated, HoldWhenFull: tenant.HoldDiscardOldest, HoldMessages: 10, BacklogMessages: 1000})
 	c, pub := r.jsonConsumer(r.token("svc", "a")), r.jsonProducer()
+	var sent []string
 	for i := range 100 {
 		pub.mustPublish(i, "a", fmt.Sprint(i))
+		if i < 5 {
+			sent = append(sent, c.receive().id)
+		}
 	}
-	c.expectMessages("0", "1", "2", "3", "4")
+	r.expectStored(10)
+	for _, id := range sent {
+		c.ack(id)
+	}
 	c.expectMessages("90", "91", "92", "93", "94", "95", "96", "97", "98", "99")
 	_ = c.ws.Close()
 	second := r.jsonConsumer(r.token("svc", "b"))

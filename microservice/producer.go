@@ -22,6 +22,9 @@ const storeTimeout = 10 * time.Second
 // frameEnvelope is how many bytes a frame may have besides the MQTT packet that it stands for.
 const frameEnvelope = 4 << 10
 
+// numberBytes is in how many bytes at its beginning a frame that is too large tells its number.
+const numberBytes = 4 << 10
+
 // producer is a socket that publishes.
 type producer struct {
 	*socket
@@ -66,7 +69,11 @@ func (p *producer) take(text []byte) {
 	}
 }
 
-func (p *producer) refuse(err *reason.Error) { p.answerRefused(frame.Publish{}, err) }
+// refuse names the frame in the answer where its beginning tells the number: whoever published it waits for that.
+func (p *producer) refuse(start []byte, err *reason.Error) {
+	seq, ok := p.encoding.Number(start[:min(len(start), numberBytes)])
+	p.answerRefused(frame.Publish{Seq: seq, HasSeq: ok}, err)
+}
 
 // admit checks a message, and completes it.
 func (p *producer) admit(m *message.Message) error {

@@ -104,6 +104,7 @@ func TestBadPublishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	pub.send(strings.Repeat("6", 1<<20))
+	pub.send("66\n" + strings.Repeat("x", 1<<20))
 	pub.avroPublish(7, strings.Repeat("x", 1000-2-1-2-3), "") // with the fixed header, the topic, the packet identifier and the properties
 	pub.avroPublish(8, strings.Repeat("x", 1000-2-1-2-3-1), "")
 	pub.expect("1")
@@ -112,8 +113,14 @@ func TestBadPublishes(t *testing.T) {
 	pub.expectRefusal(4, reason.MalformedFrame)
 	pub.expectRefusal(-1, reason.ProtocolError)
 	pub.expectRefusal(-1, reason.PacketTooLarge)
+	pub.expectRefusal(66, reason.PacketTooLarge)
 	pub.expectRefusal(7, reason.PacketTooLarge)
 	pub.expect("8")
+	inJSON := r.jsonProducer()
+	inJSON.send(`{"topic":"a","seq":1,"payload":"` + strings.Repeat("x", 1<<20) + `"}`)
+	inJSON.expectRefusal(1, reason.PacketTooLarge)
+	inJSON.send(`{"payload":"` + strings.Repeat("x", 1<<20) + `","seq":2}`)
+	inJSON.expectRefusal(-1, reason.PacketTooLarge)
 }
 
 // TestAnswersInOrder: answers come in the order of the frames although refusals of the bridge are there at once.

@@ -28,16 +28,16 @@ func (c *socket) read(to role) {
 			c.end(endingFor(err))
 			return
 		case kind != websocket.TextMessage:
-			to.refuse(reason.New(reason.ProtocolError, "frames are text"))
+			to.refuse(nil, reason.New(reason.ProtocolError, "frames are text"))
 		case !whole:
-			to.refuse(reason.New(reason.PacketTooLarge, "the frame is over "+strconv.Itoa(limit)+" bytes"))
+			to.refuse(text, reason.New(reason.PacketTooLarge, "the frame is over "+strconv.Itoa(limit)+" bytes"))
 		default:
 			to.take(text)
 		}
 	}
 }
 
-// frame reads one frame, or throws it away where it has more than limit bytes.
+// frame reads one frame. Of one that has more than limit bytes it returns so many, and throws the rest away.
 func (c *socket) frame(r io.Reader, limit int) (text []byte, whole bool, err error) {
 	if cap(c.in) > lineKept {
 		c.in = nil
@@ -52,7 +52,7 @@ func (c *socket) frame(r io.Reader, limit int) (text []byte, whole bool, err err
 		if len(b) > limit {
 			c.in = b[:0]
 			_, err = io.Copy(io.Discard, r)
-			return nil, false, err
+			return b[:limit], false, err
 		}
 		if err != nil {
 			c.in = b[:0]

@@ -28,6 +28,7 @@ import (
 	"github.com/weirmq/weir/jetstream"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/jetstream/tunnel"
 	"github.com/weirmq/weir/microservice/frame"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
@@ -59,8 +60,34 @@ type rig struct {
 	http    *httptest.Server
 	rules   tenant.Rules
 
-	mu     sync.Mutex
-	tokens map[string]Grant
+	passed *tunnel.Listener
+	ended  chan error // holds one when passed is not served any more
+	tokens *grants
+}
+
+// grants are what tokens stand for.
+type grants struct {
+	mu  sync.Mutex
+	all map[string]Grant
+}
+
+func (g *grants) find(token string) (Grant, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	found, ok := g.all[token]
+	return found, ok
+}
+
+// add returns a token for a grant.
+func (g *grants) add(one Grant) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.all == nil {
+		g.all = make(map[string]Grant)
+	}
+	token := nuid.Next()
+	g.all[token] = one
+	return token
 }
 
 func newRig(t testing.TB, q tenant.Quotas, rules ...tenant.Rule) *rig {
@@ -80,12 +107,29 @@ func newRig(t testing.TB, q tenant.Quotas, rules ...tenant.Rule) *rig {
 	if !ns.ReadyForConnections(patience) {
 		t.Fatal("the nats-server does not start")
 	}
-	r := &rig{t: t, nats: ns, auth: authn.New(), rules: rules, tokens: map[string]Grant{}}
+	r := &rig{t: t, nats: ns, auth: authn.New(), rules: rules, tokens: new(grants)}
+	r.start(q)
+	return r
+}
+
+// beside is another bridge on the same nats-server, for the same tokens.
+func (r *rig) beside() *rig {
+	r.t.Helper()
+	other := &rig{t: r.t, nats: r.nats, auth: authn.New(), rules: r.rules, tokens: r.tokens}
+	other.start(tenant.Quotas{})
+	return other
+}
+
+// start starts the bridge.
+func (r *rig) start(q tenant.Quotas) {
+	t := r.t
+	t.Helper()
+	var err error
 	registry := prometheus.NewRegistry()
 	log := zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
 	r.store, err = jetstream.Open(t.Context(), jetstream.Config{
 		Bridge:    nuid.Next(),
-		Options:   jetstream.External(ns.ClientURL(), ""),
+		Options:   jetstream.External(r.nats.ClientURL(), ""),
 		Shared:    true,
 		Log:       log,
 		Metrics:   jetstream.NewMetrics(registry),
@@ -104,13 +148,17 @@ func newRig(t testing.TB, q tenant.Quotas, rules ...tenant.Rule) *rig {
 		Metrics: NewMetrics(registry),
 	}
 	r.http = httptest.NewServer(server.Handler())
+	if r.passed, err = r.store.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	r.ended = make(chan error, 1)
+	go func() { r.ended <- r.http.Config.Serve(r.passed) }()
 	r.sockets = server.sockets
 	r.sockets.Verify = r.verify
 	t.Cleanup(r.close)
 	if _, err := r.store.Tenant(r.context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
-	return r
 }
 
 func (r *rig) close() {
@@ -120,7 +168,9 @@ func (r *rig) close() {
 		r.t.Errorf("shutdown: %v", err)
 		_ = r.sockets.Close()
 	}
+	r.passed.Shutdown()
 	r.http.Close()
+	<-r.ended
 	for _, h := range []*fanout.Hub{r.hub, r.kept} {
 		if err := h.Close(ctx); err != nil {
 			r.t.Errorf("hub: %v", err)
@@ -149,15 +199,15 @@ func (r *rig) setTenant(q tenant.Quotas, u map[string]tenant.User) {
 	}
 }
 
-// verify, claim, durable and unsubscribe are what the sockets need from outside. What is kept here is no longer kept than a connection is there.
+// verify is instead of real tokens.
 func (r *rig) verify(_ context.Context, token string) (Grant, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	g, ok := r.tokens[token]
+	g, ok := r.tokens.find(token)
 	if !ok {
 		return g, reason.New(reason.BadCredentials, "not a token")
 	}
-	return g, nil
+	var err error
+	g.Principal, err = r.auth.Holder(authn.Claims{Tenant: g.Tenant, User: g.User})
+	return g, err
 }
 
 // token returns a token of user service, which is not kept without a connection.
@@ -171,11 +221,7 @@ func (r *rig) token(subscriber, subscription string, change ...func(*Grant)) str
 	for _, f := range change {
 		f(&g)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	token := nuid.Next()
-	r.tokens[token] = g
-	return token
+	return r.tokens.add(g)
 }
 
 func shared(g *Grant)     { g.Shared = true }

@@ -29,8 +29,8 @@ type role interface {
 	limit() int
 	// take takes the text of a frame, until it returns.
 	take(text []byte)
-	// refuse answers a frame that is not for take.
-	refuse(err *reason.Error)
+	// refuse answers a frame that is not for take, of which start is the beginning.
+	refuse(start []byte, err *reason.Error)
 	// fill writes messages, and tells whether there were any. It is called on the writing goroutine.
 	fill() (wrote bool, err error)
 	// drain waits for the answers to what the peer has published.

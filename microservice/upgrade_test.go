@@ -71,8 +71,7 @@ func TestUpgrade(t *testing.T) {
 func TestSocketLimit(t *testing.T) {
 	r := newRig(t, tenant.Quotas{})
 	token := r.token("svc", "a", shared)
-	g := r.tokens[token]
-	r.sockets.init()
+	g, _ := r.tokens.find(token)
 	var others []*socket
 	for range MaxSockets - 1 {
 		c := r.sockets.newSocket(consumerKind, g, "", tenant.Limits{})

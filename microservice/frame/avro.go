@@ -71,6 +71,13 @@ func (Avro) ParsePublish(text []byte) (p Publish, err error) {
 	return p, checkStrings(p.Message)
 }
 
+// Number reads the first line.
+func (Avro) Number(start []byte) (seq uint64, ok bool) {
+	line, _, ok := bytes.Cut(start, []byte{'\n'})
+	seq, err := strconv.ParseUint(string(line), 10, 63)
+	return seq, ok && err == nil
+}
+
 // AppendStored appends the number of the frame.
 func (Avro) AppendStored(dst []byte, seq uint64) []byte { return strconv.AppendUint(dst, seq, 10) }
 

@@ -42,6 +42,8 @@ type Encoding interface {
 	// ParsePublish reads a frame of a producer. With an error, HasSeq tells whether the answer can name the frame. The message shares nothing with
 	// text.
 	ParsePublish(text []byte) (Publish, error)
+	// Number reads the number of a producer's frame of which there is only the beginning.
+	Number(start []byte) (seq uint64, ok bool)
 	// AppendStored appends the answer to a publish that is stored.
 	AppendStored(dst []byte, seq uint64) []byte
 }

@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
@@ -163,6 +164,29 @@ func (JSON) ParsePublish(text []byte) (p Publish, err error) {
 	slices.SortFunc(m.UserProperties, func(a, b message.UserProperty) int { return strings.Compare(a.Name, b.Name) })
 	p.Message = m
 	return p, checkStrings(m)
+}
+
+// Number finds seq where no value before it is cut off.
+func (JSON) Number(start []byte) (seq uint64, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(start))
+	d.UseNumber()
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return 0, false
+	}
+	for {
+		name, err := d.Token()
+		if err != nil {
+			return 0, false
+		}
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return 0, false
+		}
+		if name == "seq" {
+			seq, err = strconv.ParseUint(string(value), 10, 63)
+			return seq, err == nil
+		}
+	}
 }
 
 // AppendStored appends {"ack":<seq>}.
