@@ -25,7 +25,7 @@ final class Settings {
         final Duration connect = Duration.ofSeconds(30);
 
         /** How long close waits for answers, listeners and the server. */
-        final Duration close = Duration.ofSeconds(5);
+        Duration close = Duration.ofSeconds(5);
 
         /** How long a connection lasts before delays start from the first again. */
         final Duration stable = Duration.ofSeconds(10);
