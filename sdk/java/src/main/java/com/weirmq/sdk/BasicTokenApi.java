@@ -77,21 +77,13 @@ final class BasicTokenApi implements TokenApi {
             if (response.statusCode() == 200 || response.statusCode() == 201) {
                 return answer;
             }
-            throw refusal(response.statusCode(), answer);
+            throw MqttServiceException.ofStatus(response.statusCode(), answer, null);
         } catch (IOException e) {
             throw new MqttServiceException(
                     MqttServiceException.CONNECTION_FAILED, "no answer from the token API", e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new MqttServiceException(MqttServiceException.INTERRUPTED, "interrupted", e);
-        }
-    }
-
-    private static MqttServiceException refusal(int status, String answer) {
-        try {
-            return ErrorFrame.parse(answer).exception(status);
-        } catch (IllegalArgumentException noError) {
-            return MqttServiceException.ofStatus(status, "the token API answered with status " + status, null);
         }
     }
 }

@@ -44,7 +44,7 @@ final class ErrorFrame {
                 message instanceof String ? (String) message : "");
     }
 
-    MqttServiceException exception(int status) {
-        return new MqttServiceException(code, message, status, null);
+    MqttServiceException exception() {
+        return new MqttServiceException(code, message, null);
     }
 }

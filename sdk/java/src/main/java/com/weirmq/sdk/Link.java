@@ -223,20 +223,9 @@ final class Link {
                 return;
             }
         }
-        failed(MqttServiceException.ofStatus(response.statusCode(), explanation(response), cause));
-    }
-
-    /** What the server says about its refusal, where the JDK lets us see it: from version 15 on. */
-    private static String explanation(HttpResponse<?> response) {
-        if (response.body() instanceof String) {
-            try {
-                ErrorFrame error = ErrorFrame.parse((String) response.body());
-                return error.code + ": " + error.message;
-            } catch (IllegalArgumentException notFromWeir) {
-                LOG.trace("a body of another kind", notFromWeir);
-            }
-        }
-        return "the server answered with status " + response.statusCode();
+        // The JDK lets us see the body from version 15 on.
+        String body = response.body() instanceof String ? (String) response.body() : null;
+        failed(MqttServiceException.ofStatus(response.statusCode(), body, cause));
     }
 
     /** An attempt to connect failed. */

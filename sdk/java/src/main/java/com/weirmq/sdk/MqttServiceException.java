@@ -7,16 +7,16 @@ package com.weirmq.sdk;
  * documentation. The codes that this library adds are the constants of this class.
  */
 public class MqttServiceException extends RuntimeException {
-    /** The server takes neither the token nor, after asking for a new one, the next (HTTP 401). */
+    /** The server takes neither the token nor a new one (HTTP 401), and does not say more. */
     public static final String UNAUTHORIZED = "unauthorized";
 
-    /** The user may not do this (HTTP 403). */
+    /** The user may not do this (HTTP 403), and the server does not say more. */
     public static final String FORBIDDEN = "forbidden";
 
     /** Another connection receives as this subscriber, which is not a shared one (HTTP 409). */
-    public static final String CONSUMER_ALREADY_CONNECTED = "consumer_already_connected";
+    public static final String SUBSCRIBER_IN_USE = "subscriber_in_use";
 
-    /** The server answered with another HTTP status; {@link #getStatus} has it. */
+    /** The server answered with another HTTP status and did not say more; {@link #getStatus} has it. */
     public static final String UNEXPECTED_STATUS = "unexpected_status";
 
     /** No connection to the server could be made. */
@@ -108,23 +108,37 @@ public class MqttServiceException extends RuntimeException {
         return status;
     }
 
-    /** Names an HTTP status that is not a success. */
-    static MqttServiceException ofStatus(int status, String message, Throwable cause) {
-        String code;
+    /**
+     * Names a refusal by HTTP.
+     *
+     * @param status the status, which is not a success
+     * @param body what came with it; null: that cannot be seen
+     * @param cause null: none
+     */
+    static MqttServiceException ofStatus(int status, String body, Throwable cause) {
+        if (body != null) {
+            try {
+                ErrorFrame error = ErrorFrame.parse(body);
+                return new MqttServiceException(error.code, error.message, status, cause);
+            } catch (IllegalArgumentException notFromWeir) {
+                // A proxy between here and Weir has bodies of its own; the status says enough.
+            }
+        }
+        return new MqttServiceException(
+                codeOf(status), "the server answered with HTTP status " + status, status, cause);
+    }
+
+    private static String codeOf(int status) {
         switch (status) {
             case 401:
-                code = UNAUTHORIZED;
-                break;
+                return UNAUTHORIZED;
             case 403:
-                code = FORBIDDEN;
-                break;
+                return FORBIDDEN;
             case 409:
-                code = CONSUMER_ALREADY_CONNECTED;
-                break;
+                return SUBSCRIBER_IN_USE;
             default:
-                code = UNEXPECTED_STATUS;
+                return UNEXPECTED_STATUS;
         }
-        return new MqttServiceException(code, message, status, cause);
     }
 
     /** The same for another caller, whose stack trace it has. */

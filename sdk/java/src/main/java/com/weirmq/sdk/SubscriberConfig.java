@@ -131,7 +131,7 @@ public final class SubscriberConfig {
 
         /**
          * Sets whether several connections share the messages: each goes to one of them. Not so unless set: a second
-         * connection is refused with {@link MqttServiceException#CONSUMER_ALREADY_CONNECTED} and tries again.
+         * connection is refused with {@link MqttServiceException#SUBSCRIBER_IN_USE} and tries again.
          *
          * @param shared true: they do
          * @return this

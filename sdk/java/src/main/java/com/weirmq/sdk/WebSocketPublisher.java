@@ -121,9 +121,9 @@ final class WebSocketPublisher implements MqttPublisher {
                 if (ErrorFrame.is(frame)) {
                     ErrorFrame error = ErrorFrame.parse(frame);
                     if (error.seq >= 0) {
-                        window.answered(error.seq, error.exception(0));
+                        window.answered(error.seq, error.exception());
                     } else {
-                        callbacks.error(error.exception(0));
+                        callbacks.error(error.exception());
                     }
                 } else {
                     window.answered(Long.parseLong(frame.trim()), null);

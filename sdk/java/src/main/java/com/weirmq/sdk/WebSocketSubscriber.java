@@ -175,7 +175,7 @@ final class WebSocketSubscriber implements MqttSubscriber {
 
         private void error(String frame) {
             try {
-                callbacks.error(ErrorFrame.parse(frame).exception(0));
+                callbacks.error(ErrorFrame.parse(frame).exception());
             } catch (IllegalArgumentException e) {
                 callbacks.error(new MqttServiceException(
                         MqttServiceException.MALFORMED_MESSAGE, "neither a message nor an error", e));

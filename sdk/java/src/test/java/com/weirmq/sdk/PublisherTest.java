@@ -263,7 +263,8 @@ class PublisherTest {
         server.refuseUpgrades(401);
         MqttPublisher publisher = publisher();
         MqttServiceException refusal = failure(publisher.publish(message("one")));
-        assertEquals(MqttServiceException.UNAUTHORIZED, refusal.getCode());
+        assertEquals("no_401", refusal.getCode());
+        assertEquals("said the test", refusal.getReason());
         assertEquals(401, refusal.getStatus());
         assertEquals(1, server.tokensMade());
     }
@@ -294,8 +295,24 @@ class PublisherTest {
         await(stored);
         assertEquals("no_503", recorder.errorCode());
         assertEquals("no_429", recorder.errorCode());
+        assertEquals("no_500", recorder.errorCode());
+        assertEquals("no_503", recorder.errorCode());
+    }
+
+    @Test
+    void refusalWithoutReasonIsNamedByItsStatus() throws Exception {
+        server.refuseWithoutReason();
+        server.refuseTokens(502);
+        server.refuseUpgrades(502, 403);
+        MqttPublisher publisher = publisher();
+        assertEquals(MqttServiceException.FORBIDDEN, failure(publisher.publish(message("one"))).getCode());
         assertEquals(MqttServiceException.UNEXPECTED_STATUS, recorder.errorCode());
         assertEquals(MqttServiceException.UNEXPECTED_STATUS, recorder.errorCode());
+        server.refuseTokens(401);
+        server.refuseUpgrades(401);
+        publisher.reconnect();
+        assertEquals(MqttServiceException.FORBIDDEN, recorder.errorCode());
+        assertEquals(MqttServiceException.UNAUTHORIZED, recorder.errorCode());
     }
 
     @Test
@@ -306,7 +323,7 @@ class PublisherTest {
         server.refuseUpgrades(403);
         peer.cut();
         server.peer();
-        assertEquals(MqttServiceException.FORBIDDEN, recorder.errorCode());
+        assertEquals("no_403", recorder.errorCode());
     }
 
     @Test

@@ -52,6 +52,8 @@ final class TestServer implements AutoCloseable {
     private final Queue<Integer> upgradeStatuses = new ConcurrentLinkedQueue<>();
     private final Queue<Integer> unsubscribeStatuses = new ConcurrentLinkedQueue<>();
 
+    private volatile String errorBody = "{\"error\":{\"code\":\"no_STATUS\",\"message\":\"said the test\"}}";
+
     TestServer() throws IOException {
         listener = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
         daemon(this::accept);
@@ -86,6 +88,11 @@ final class TestServer implements AutoCloseable {
     /** What the next requests to unsubscribe are answered with, one each; then 200. */
     void refuseUnsubscribes(Integer... statuses) {
         unsubscribeStatuses.addAll(List.of(statuses));
+    }
+
+    /** Answers refusals as a proxy would. */
+    void refuseWithoutReason() {
+        errorBody = "<h1>STATUS</h1>";
     }
 
     Request tokenRequest() throws InterruptedException {
@@ -176,8 +183,8 @@ final class TestServer implements AutoCloseable {
     }
 
     /** Answers with a body, or with an error when there is a status. */
-    private static void answer(java.net.Socket socket, Integer status, String body) throws IOException {
-        String text = status == null ? body : "{\"error\":{\"code\":\"no_" + status + "\",\"message\":\"said the test\"}}";
+    private void answer(java.net.Socket socket, Integer status, String body) throws IOException {
+        String text = status == null ? body : errorBody.replace("STATUS", "" + status);
         write(socket, "HTTP/1.1 " + (status == null ? 200 : status) + " Answer\r\nConnection: close\r\n"
                 + "Content-Type: application/json\r\nContent-Length: " + text.length() + "\r\n\r\n" + text);
     }
