@@ -30,16 +30,22 @@ final class Callbacks implements Executor {
     Callbacks(String name, boolean daemon, ConnectionListener listener) {
         this.listener = listener;
         // The queue is bounded by what comes in: messages held, publishes in the window, and events.
-        executor = new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), task -> {
+        executor = new ThreadPoolExecutor(1, 1, 1, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), task -> {
             thread = new Thread(task, name);
             thread.setDaemon(daemon);
             return thread;
         });
     }
 
-    /** Starts the thread before there is something to run. */
-    void start() {
+    /** Keeps the thread alive, and with it the JVM if it is no daemon, while there is nothing to run. */
+    void stay() {
+        executor.allowCoreThreadTimeOut(false);
         executor.prestartCoreThread();
+    }
+
+    /** Lets the thread end when there is nothing more to run. It starts again when there is. */
+    void leave() {
+        executor.allowCoreThreadTimeOut(true);
     }
 
     /** Runs a task on the thread; on the caller's, once that has ended. */
@@ -61,7 +67,8 @@ final class Callbacks implements Executor {
     }
 
     void error(Throwable error) {
-        LOG.debug("error", error);
+        LOG.warn("{}", error.toString());
+        LOG.debug("which came from", error);
         event(() -> listener.onError(error));
     }
 

@@ -252,14 +252,14 @@ final class Link {
     private void again(MqttServiceException cause, boolean automatically) {
         if (!automatically) {
             state = State.STOPPED;
-            LOG.warn("{} gives up: {}", endpoint, cause.getMessage());
+            LOG.warn("the {} gives up: {}", endpoint, cause.getMessage());
             user.stopped(cause);
             return;
         }
         state = State.WAITING;
         long delay = settings.reconnect.delay(attempts, ThreadLocalRandom.current().nextDouble()).toMillis();
         attempts++;
-        LOG.info("{} connects again in {} ms: {}", endpoint, delay, cause.getMessage());
+        LOG.debug("{} connects again in {} ms: {}", endpoint, delay, cause.getMessage());
         redial = loop.schedule(guarded(this::dial), delay, TimeUnit.MILLISECONDS);
     }
 

@@ -10,7 +10,7 @@ import java.util.concurrent.CompletableFuture;
 public interface MqttSubscriber extends AutoCloseable {
     /**
      * Connects, and hands messages to a listener from then on. Does not block. Can be called once. The JVM does not
-     * end before {@link #close}.
+     * end before {@link #close}, unless the subscriber gives up.
      *
      * @param listener gets the messages, one after the other
      * @return completed when the connection is there for the first time: what is published from then on is received.

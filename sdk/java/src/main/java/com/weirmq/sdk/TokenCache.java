@@ -3,6 +3,7 @@ package com.weirmq.sdk;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.regex.Pattern;
 
 /** The token of one publisher or subscriber, asked for anew when a tenth of its life is left, or when refused. */
 final class TokenCache {
@@ -19,6 +20,8 @@ final class TokenCache {
             this.fresh = fresh;
         }
     }
+
+    private static final Pattern URL_SAFE = Pattern.compile("[A-Za-z0-9._~=-]+");
 
     private final TokenApi api;
     private final TokenRequest request;
@@ -41,7 +44,13 @@ final class TokenCache {
         // The life of a token starts when the server makes it, which is not before it was asked for.
         Instant asked = clock.instant();
         value = null;
-        value = api.create(request);
+        String made = api.create(request);
+        if (!URL_SAFE.matcher(made).matches()) {
+            // Not shown: it may be good elsewhere.
+            throw new MqttServiceException(
+                    MqttServiceException.TOKEN_FAILED, "the token cannot stand in a URL as it is", null);
+        }
+        value = made;
         goodUntil = asked.plus(Duration.ofMinutes(request.getExpiresInMinutes()).multipliedBy(9).dividedBy(10));
         return new Token(value, true);
     }

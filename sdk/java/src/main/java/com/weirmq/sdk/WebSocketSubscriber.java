@@ -71,7 +71,7 @@ final class WebSocketSubscriber implements MqttSubscriber {
             throw new IllegalStateException("subscribed already");
         }
         listener = messageListener;
-        callbacks.start();
+        callbacks.stay();
         link.reconnect();
         return connected;
     }
@@ -81,6 +81,7 @@ final class WebSocketSubscriber implements MqttSubscriber {
         if (listener == null) {
             throw new IllegalStateException("not subscribed");
         }
+        callbacks.stay();
         link.reconnect();
     }
 
@@ -204,6 +205,7 @@ final class WebSocketSubscriber implements MqttSubscriber {
         @Override
         public void stopped(MqttServiceException cause) {
             callbacks.execute(() -> connected.completeExceptionally(cause));
+            callbacks.leave();
         }
     }
 }

@@ -2,6 +2,7 @@ package com.weirmq.sdk;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.time.Clock;
@@ -37,13 +38,22 @@ class TokenCacheTest {
         assertEquals("2", cache.get().value);
     }
 
+    @Test
+    void tokenThatCannotStandInAUrlIsRefusedAndNotShown() {
+        api.prefix = "secret token ";
+        MqttServiceException refusal = assertThrows(MqttServiceException.class, cache::get);
+        assertEquals(MqttServiceException.TOKEN_FAILED, refusal.getCode());
+        assertFalse(refusal.getMessage().contains("secret"));
+    }
+
     private static final class Counter implements TokenApi {
+        private String prefix = "";
         private int made;
 
         @Override
         public String create(TokenRequest request) {
             made++;
-            return "" + made;
+            return prefix + made;
         }
 
         @Override
