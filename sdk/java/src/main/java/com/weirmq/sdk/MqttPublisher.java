@@ -15,9 +15,9 @@ public interface MqttPublisher extends AutoCloseable {
      *
      * @param message the message
      * @return completed when the message is stored, on the callback thread; exceptionally with a
-     *     {@link MqttServiceException} when it was refused, when as many messages as the window takes have no answer yet
-     *     ({@link MqttServiceException#WINDOW_FULL}), or when the publisher gave up or was closed. Cancelling it, or
-     *     letting it time out, takes the message back if it was not sent yet
+     *     {@link MqttServiceException} when it was refused, when as many messages as the window takes have no answer
+     *     yet ({@link MqttServiceException#WINDOW_FULL}), or when the publisher gave up or was closed. Cancelling it,
+     *     or letting it time out, takes the message back if it was not sent yet
      */
     CompletableFuture<Void> publish(MqttServiceMessage message);
 

@@ -40,8 +40,8 @@ final class Settings {
         int frame = 16 * 1024 * 1024;
 
         /**
-         * Messages that a subscriber holds until they are acknowledged. Weir has no more than 1,000 and 4 MiB under way,
-         * so that reading stops, and with it the answers to pings, only for servers that know no bounds.
+         * Messages that a subscriber holds until they are acknowledged. Weir has no more than 1,000 and 4 MiB under
+         * way, so that reading stops, and with it the answers to pings, only for servers that know no bounds.
          */
         int heldMessages = 2_000;
 

@@ -185,7 +185,8 @@ final class Socket implements WebSocket.Listener {
 
     @Override
     public CompletionStage<?> onClose(WebSocket from, int code, String reason) {
-        events.run(() -> events.lost(this, "closed by the server (" + code + (reason.isEmpty() ? ")" : ") " + reason), null));
+        String why = "closed by the server (" + code + ")" + (reason.isEmpty() ? "" : " " + reason);
+        events.run(() -> events.lost(this, why, null));
         return null;
     }
 

@@ -9,6 +9,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -146,6 +148,38 @@ class PublisherTest {
     }
 
     @Test
+    void manyBreaksLoseNothingAndKeepTheOrder() throws Exception {
+        MqttPublisher publisher = publisher();
+        List<CompletableFuture<Void>> published = new ArrayList<>();
+        for (int i = 1; i <= 200; i++) {
+            published.add(publisher.publish(message("" + i)));
+        }
+        int stored = 0;
+        while (stored < 200) {
+            TestPeer peer = server.peer();
+            // Ten are stored on each connection, and half of the answers get lost.
+            int first = Integer.parseInt(peer.text().split("\n")[0]);
+            assertEquals(stored == 0 ? 1 : stored - 4, first);
+            for (int seq = first + 1; seq < first + 10; seq++) {
+                assertEquals(seq + "\n" + TestPeer.encoded("" + seq), peer.text());
+            }
+            stored = first + 9;
+            for (int seq = first; seq < first + 5; seq++) {
+                peer.send("" + seq);
+                await(published.get(seq - 1));
+            }
+            peer.cut();
+        }
+        TestPeer last = server.peer();
+        for (int seq = 196; seq <= 200; seq++) {
+            last.send("" + seq);
+        }
+        for (CompletableFuture<Void> one : published) {
+            await(one);
+        }
+    }
+
+    @Test
     void windowIsBounded() throws Exception {
         MqttPublisher publisher = api.buildPublisher(PublisherConfig.publisherConfig()
                 .topic("sensors/room 1").windowMessages(2).build());
@@ -243,126 +277,6 @@ class PublisherTest {
         await(stored);
         assertEquals(1000, peer.closeCode());
         await(closes);
-    }
-
-    @Test
-    void tokenThatIsRefusedIsReplaced() throws Exception {
-        publisher();
-        TestPeer peer = server.peer();
-        recorder.awaitConnected();
-        assertEquals("token-1", server.upgrade().token());
-        server.refuseUpgrades(401);
-        peer.cut();
-        server.peer();
-        assertEquals("token-1", server.upgrade().token());
-        assertEquals("token-2", server.upgrade().token());
-    }
-
-    @Test
-    void firstTokenThatIsRefusedEndsIt() throws Exception {
-        server.refuseUpgrades(401);
-        MqttPublisher publisher = publisher();
-        MqttServiceException refusal = failure(publisher.publish(message("one")));
-        assertEquals("no_401", refusal.getCode());
-        assertEquals("said the test", refusal.getReason());
-        assertEquals(401, refusal.getStatus());
-        assertEquals(1, server.tokensMade());
-    }
-
-    @Test
-    void wrongPasswordEndsIt() throws Exception {
-        server.refuseTokens(401);
-        MqttPublisher publisher = publisher();
-        MqttServiceException refusal = failure(publisher.publish(message("one")));
-        assertEquals("no_401", refusal.getCode());
-        assertEquals(401, refusal.getStatus());
-        assertEquals("no_401", recorder.errorCode());
-
-        publisher.reconnect();
-        CompletableFuture<Void> stored = publisher.publish(message("two"));
-        TestPeer peer = server.peer();
-        peer.send(peer.text().split("\n")[0]);
-        await(stored);
-    }
-
-    @Test
-    void refusalsThatMayPassAreTriedAgain() throws Exception {
-        server.refuseTokens(503, 429);
-        server.refuseUpgrades(500, 503);
-        MqttPublisher publisher = publisher();
-        CompletableFuture<Void> stored = publisher.publish(message("one"));
-        server.peer().send("1");
-        await(stored);
-        assertEquals("no_503", recorder.errorCode());
-        assertEquals("no_429", recorder.errorCode());
-        assertEquals("no_500", recorder.errorCode());
-        assertEquals("no_503", recorder.errorCode());
-    }
-
-    @Test
-    void refusalWithoutReasonIsNamedByItsStatus() throws Exception {
-        server.refuseWithoutReason();
-        server.refuseTokens(502);
-        server.refuseUpgrades(502, 403);
-        MqttPublisher publisher = publisher();
-        assertEquals(MqttServiceException.FORBIDDEN, failure(publisher.publish(message("one"))).getCode());
-        assertEquals(MqttServiceException.UNEXPECTED_STATUS, recorder.errorCode());
-        assertEquals(MqttServiceException.UNEXPECTED_STATUS, recorder.errorCode());
-        server.refuseTokens(401);
-        server.refuseUpgrades(401);
-        publisher.reconnect();
-        assertEquals(MqttServiceException.FORBIDDEN, recorder.errorCode());
-        assertEquals(MqttServiceException.UNAUTHORIZED, recorder.errorCode());
-    }
-
-    @Test
-    void refusalAfterAConnectionIsTriedAgain() throws Exception {
-        publisher();
-        TestPeer peer = server.peer();
-        recorder.awaitConnected();
-        server.refuseUpgrades(403);
-        peer.cut();
-        server.peer();
-        assertEquals("no_403", recorder.errorCode());
-    }
-
-    @Test
-    void serverThatIsNotThereIsTriedAgain() throws Exception {
-        String http = server.http();
-        server.close();
-        try (MqttServiceApi nobody = MqttServiceApi.webSocket()
-                .url(server.ws())
-                .tokenApi(TokenApi.basic(http, "acme/mapper", "s3cret"))
-                .reconnect(ReconnectPolicy.exponential(Duration.ofMillis(1), Duration.ofMillis(1)))
-                .limits(limits)
-                .build()) {
-            nobody.buildPublisher(PublisherConfig.publisherConfig()
-                    .topic("sensors/room 1").connectionListener(recorder).build());
-            assertEquals(MqttServiceException.CONNECTION_FAILED, recorder.errorCode());
-            assertEquals(MqttServiceException.CONNECTION_FAILED, recorder.errorCode());
-        }
-    }
-
-    @Test
-    void tokenApiThatFailsInItsOwnWay() throws Exception {
-        TokenApi broken = new TokenApi() {
-            @Override
-            public String create(TokenRequest request) {
-                throw new IllegalStateException("on purpose");
-            }
-
-            @Override
-            public void unsubscribe(String token) {
-                throw new IllegalStateException("on purpose");
-            }
-        };
-        try (MqttServiceApi failing = server.api().tokenApi(broken).limits(limits).build()) {
-            failing.buildPublisher(PublisherConfig.publisherConfig()
-                    .topic("sensors/room 1").connectionListener(recorder).build());
-            MqttServiceException failure = (MqttServiceException) recorder.error();
-            assertEquals(MqttServiceException.TOKEN_FAILED, failure.getCode());
-            assertInstanceOf(IllegalStateException.class, failure.getCause());
-        }
     }
 
     private MqttPublisher publisher() {

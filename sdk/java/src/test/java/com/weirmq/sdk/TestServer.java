@@ -158,7 +158,8 @@ final class TestServer implements AutoCloseable {
             if (request.line.startsWith("POST /notification2/token ")) {
                 Integer status = tokenStatuses.poll();
                 tokenRequests.add(request);
-                answer(socket, status, status == null ? "{\"token\":\"token-" + tokensMade.incrementAndGet() + "\"}" : null);
+                String token = status == null ? "token-" + tokensMade.incrementAndGet() : null;
+                answer(socket, status, "{\"token\":\"" + token + "\"}");
             } else if (request.line.startsWith("POST /notification2/unsubscribe?")) {
                 unsubscribes.add(request);
                 answer(socket, unsubscribeStatuses.poll(), "{\"result\":\"DONE\"}");
