@@ -193,7 +193,7 @@ class AvroCodecTest {
         return Stream.of(
                 MqttServiceMessage.builder().build(),
                 full(),
-                message("x".repeat(1_000), MqttServiceMetadata.builder().topic("more than is there é😀 ".repeat(50))),
+                message("x".repeat(1_000), MqttServiceMetadata.builder().topic("more than there is é😀".repeat(50))),
                 message("", MqttServiceMetadata.builder().clientId("").contentType("").responseTopic("").topic("")
                         .correlationData(new byte[0]).userProperties(Map.of())
                         .payloadFormatIndicator(PayloadFormatIndicator.UNSPECIFIED)),

@@ -49,7 +49,8 @@ class JsonTest {
 
     @Test
     void readsErrorsOfPublishesAndOthers() {
-        ErrorFrame refused = ErrorFrame.parse("{\"seq\":9007199254740991,\"error\":{\"code\":\"a\",\"message\":\"b\"}}");
+        String text = "{\"seq\":9007199254740991,\"error\":{\"code\":\"a\",\"message\":\"b\"}}";
+        ErrorFrame refused = ErrorFrame.parse(text);
         assertEquals(9007199254740991L, refused.seq);
         assertEquals("a", refused.code);
         assertEquals("b", refused.message);

@@ -11,8 +11,10 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -317,9 +319,17 @@ class WeirIT {
         for (CompletableFuture<Void> one : waiting) {
             await(one);
         }
+        // The acknowledgement of the first may have been lost with Weir: then it comes again.
+        Set<String> came = new LinkedHashSet<>();
+        List<String> expected = new ArrayList<>(List.of("before"));
+        came.add("before");
         for (int i = 0; i < 10; i++) {
-            assertEquals("while away " + i, text(take()));
+            expected.add("while away " + i);
         }
+        while (came.size() < expected.size()) {
+            came.add(text(take()));
+        }
+        assertEquals(expected, List.copyOf(came));
     }
 
     private MqttServiceException refusedAs(String user, String password) {
