@@ -212,7 +212,7 @@ func (c *conn) carryOut(e effect) {
 	case e.end != nil:
 		c.end(*e.end)
 	case e.publish != nil:
-		c.publish(e.publish)
+		c.publish(e.publish, e.to)
 	case e.subscribe != nil:
 		c.subscribe(e.subscribe)
 	case e.unsubscribe != nil:
@@ -220,8 +220,8 @@ func (c *conn) carryOut(e effect) {
 	}
 }
 
-// publish hands one PUBLISH to the message log.
-func (c *conn) publish(p *codec.Publish) {
+// publish hands one PUBLISH to the message log, to be delivered to one client identifier if to is not empty.
+func (c *conn) publish(p *codec.Publish, to string) {
 	route, topic := c.log.Lookup(p.Topic)
 	if route == nil {
 		ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
@@ -237,6 +237,7 @@ func (c *conn) publish(p *codec.Publish) {
 	}
 	m := newMessage(topic, p)
 	m.ClientID, m.User, m.Role = c.session.clientID, c.principal.User, string(c.principal.Role)
+	m.To = to
 	// Under mu, so that whoever is told that an earlier publish is lost knows that no later one is still on its way: it would be
 	// stored before the client sends the earlier one again.
 	c.mu.Lock()

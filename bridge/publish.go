@@ -30,7 +30,11 @@ func (s *session) stepPublish(h codec.Header, body []byte) effect {
 	if err := quota.Topic(s.limits, s.tenant, p.Topic); err != nil {
 		return s.refusePublish(refused(err))
 	}
-	return effect{publish: p}
+	to, err := s.recipient(p)
+	if err != nil {
+		return s.refusePublish(refused(err))
+	}
+	return effect{publish: p, to: to}
 }
 
 // endPublish refuses the PUBLISH that was decoded last by ending the connection.

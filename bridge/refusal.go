@@ -73,6 +73,8 @@ func pubackCode(r reason.Reason) codec.ReasonCode {
 		return codec.QuotaExceeded
 	case reason.TopicReserved, reason.TopicInvalid:
 		return codec.TopicNameInvalid
+	case reason.RecipientInvalid:
+		return codec.ImplementationSpecificError
 	default:
 		return codec.UnspecifiedError
 	}

@@ -41,9 +41,11 @@ type session struct {
 // counts is what one connection did, for its last log line.
 type counts struct{ published, refused, delivered, dropped uint64 }
 
-// effect is what a session wants done besides what it appended to its outbox. At most one field but fault is set.
+// effect is what a session wants done besides what it appended to its outbox. At most one field is set,
+// but for fault and to.
 type effect struct {
 	publish     *codec.Publish // store it; valid until the next packet
+	to          string         // with publish: deliver it to this client identifier only; empty: to all
 	subscribe   *codec.Subscribe
 	unsubscribe *codec.Unsubscribe
 	end         *ending

@@ -196,7 +196,8 @@ func (st *stage) connect(version string, a args) {
 	if a.has("application") {
 		role = tenant.RoleApplication
 	}
-	st.s = newSession(p, "me", "acme", role, tenant.Quotas{Inflight: int64(a.num("inflight"))}.Resolve(),
+	st.s = newSession(p, "me", "acme", role,
+		tenant.Quotas{Inflight: int64(a.num("inflight")), ClientIDBytes: int64(a.num("client-id-bytes"))}.Resolve(),
 		NewMetrics(prometheus.NewRegistry()))
 }
 
@@ -209,6 +210,10 @@ func (st *stage) packet(name string, a args) {
 		one := &codec.Publish{
 			Topic: []byte(a["topic"]), QoS: codec.QoS(a.num("qos")), PacketID: id, Retain: a.has("retain"), Dup: a.has("dup"),
 			Payload: []byte(a["payload"]),
+		}
+		for _, pair := range strings.FieldsFunc(a["users"], func(r rune) bool { return r == ',' }) {
+			name, value, _ := strings.Cut(pair, ":")
+			one.Properties.Message.UserProperties = append(one.Properties.Message.UserProperties, codec.UserProperty{Name: name, Value: value})
 		}
 		if a.has("alias") {
 			one.Properties.TopicAlias, one.Properties.HasTopicAlias = uint16(a.num("alias")), true
@@ -265,7 +270,14 @@ func (st *stage) raw(b []byte, a args) {
 		m := newMessage(string(p.Topic), p)
 		token := st.s.in.push(m, st.now)
 		if !a.has("quiet") {
-			st.print(fmt.Sprintf("store token=%d topic=%s qos=%d", token, m.Topic, m.QoS))
+			line := fmt.Sprintf("store token=%d topic=%s qos=%d", token, m.Topic, m.QoS)
+			if e.to != "" {
+				line += " to=" + e.to
+			}
+			for _, u := range m.UserProperties {
+				line += fmt.Sprintf(" %s:%s", u.Name, u.Value)
+			}
+			st.print(line)
 		}
 	}
 	st.effect(e)

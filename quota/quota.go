@@ -22,6 +22,17 @@ func ClientID(l tenant.Limits, id string) error {
 	return nil
 }
 
+// Recipient checks the client identifier that a message is addressed to.
+func Recipient(l tenant.Limits, id string) error {
+	switch {
+	case id == "":
+		return refuse(reason.RecipientInvalid, "the message is addressed to an empty client identifier")
+	case len(id) > l.ClientIDBytes:
+		return refuse(reason.RecipientInvalid, "the message is addressed to a client identifier of %d bytes, over client_id_bytes %d", len(id), l.ClientIDBytes)
+	}
+	return nil
+}
+
 // Packet checks the size of a packet in bytes, fixed header included.
 func Packet(l tenant.Limits, size int64) error {
 	if size > l.MessageBytes {

@@ -32,6 +32,14 @@ func TestClientID(t *testing.T) {
 	expect(t, quota.ClientID(limits, strings.Repeat("x", 129)), "client_id_invalid: client identifier of 129 bytes is over client_id_bytes 128")
 }
 
+func TestRecipient(t *testing.T) {
+	expect(t, quota.Recipient(limits, "x"), "")
+	expect(t, quota.Recipient(limits, strings.Repeat("x", 128)), "")
+	expect(t, quota.Recipient(limits, ""), "recipient_invalid: the message is addressed to an empty client identifier")
+	expect(t, quota.Recipient(limits, strings.Repeat("x", 129)),
+		"recipient_invalid: the message is addressed to a client identifier of 129 bytes, over client_id_bytes 128")
+}
+
 func TestPacket(t *testing.T) {
 	expect(t, quota.Packet(limits, 131072), "")
 	expect(t, quota.Packet(limits, 131073), "packet_too_large: packet of 131073 bytes is over message_bytes 131072")

@@ -38,6 +38,7 @@ const (
 	StorageFull       Reason = "storage_full"
 	BacklogFull       Reason = "backlog_full"
 	MessageTooLarge   Reason = "message_too_large"
+	RecipientInvalid  Reason = "recipient_invalid"
 	QoSUnsupported    Reason = "qos_not_supported"
 	RetainUnsupported Reason = "retain_not_supported"
 	SharedUnsupported Reason = "shared_subscription_not_supported"
