@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -221,7 +221,7 @@ func (t *Topic) offered() (stream string, generation uint64, ok bool) {
 	if !t.entry.Live || v.Generation == t.taken || !slices.Contains(v.Attached, t.log.store.config.Bridge) {
 		return "", 0, false
 	}
-	return message.StreamName(t.log.tenant, t.name, v.Generation), v.Generation, true
+	return naming.Stream(t.log.tenant, t.name, v.Generation), v.Generation, true
 }
 
 // take notes that the consumer made for this bridge has been adopted or deleted.

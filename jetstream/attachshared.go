@@ -7,6 +7,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/filter"
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
@@ -31,7 +32,7 @@ func (l *Log) attachShared(
 	ctx context.Context, place tenant.Place, name string, from uint64, filters []string, sink reader.Sink,
 ) (*reader.Reader, error) {
 	for missing := false; ; {
-		stream := message.SharedStream(l.tenant, place.Name)
+		stream := naming.SharedStream(l.tenant, place.Name)
 		config := l.readerConfig(l.link.shardOf(l.tenant, stream), stream, name)
 		switch s := l.sharedOf(place.Name); {
 		case s == nil && missing:

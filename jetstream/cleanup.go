@@ -9,7 +9,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
-	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/jetstream/naming"
 )
 
 // removingGrace is how long a topic is removing before it is looked at once more. By then, as a rule, every bridge has heard of
@@ -106,7 +106,7 @@ func (l *Log) removeIdle(ctx context.Context, t *Topic, idle time.Duration) (boo
 	last, ok, err := l.isIdle(ctx, t, e, idle)
 	if err == nil && ok {
 		// Between that look and the end a message may come that nobody waits for and that is kept all the same.
-		ok, err = l.seal(ctx, message.StreamName(l.tenant, t.name, e.Value.Generation), last)
+		ok, err = l.seal(ctx, naming.Stream(l.tenant, t.name, e.Value.Generation), last)
 	}
 	if err != nil {
 		return false, err // whoever needs the topic takes it back
@@ -135,7 +135,7 @@ func (l *Log) removeIdle(ctx context.Context, t *Topic, idle time.Duration) (boo
 
 // isIdle looks whether the topic's stream has been unused for so long, and which was the last message that it ever held.
 func (l *Log) isIdle(ctx context.Context, t *Topic, e topicEntry, idle time.Duration) (last uint64, ok bool, err error) {
-	name := message.StreamName(l.tenant, t.name, e.Value.Generation)
+	name := naming.Stream(l.tenant, t.name, e.Value.Generation)
 	stream, err := l.link.js.Stream(ctx, name)
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		return 0, true, nil
@@ -176,7 +176,7 @@ func (l *Log) isIdle(ctx context.Context, t *Topic, e topicEntry, idle time.Dura
 // finishRemoval deletes what is left of a topic that is deleting. Any number of bridges may do that at once: each step
 // names what it removes by a generation or a sequence that does not come again.
 func (l *Log) finishRemoval(ctx context.Context, e topicEntry) error {
-	name := message.StreamName(l.tenant, e.Value.Topic, e.Value.Generation)
+	name := naming.Stream(l.tenant, e.Value.Topic, e.Value.Generation)
 	err := l.park(ctx, name)
 	if err == nil {
 		err = l.link.js.DeleteStream(ctx, name)

@@ -9,7 +9,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/jetstream/naming"
 )
 
 // cleanUpWidth is how many streams of a tenant are looked at at a time after a bridge has died. Until its consumers are
@@ -78,7 +78,7 @@ func (l *Log) deleteConsumersOf(ctx context.Context, owner string) error {
 			if !e.Live {
 				return nil
 			}
-			return l.deleteConsumers(ctx, message.StreamName(l.tenant, t.name, generation(e)), owner)
+			return l.deleteConsumers(ctx, naming.Stream(l.tenant, t.name, generation(e)), owner)
 		})
 	}
 	return g.Wait()

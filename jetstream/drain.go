@@ -9,7 +9,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
-	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/jetstream/naming"
 )
 
 // How often somebody looks at what drains: at first, and at last.
@@ -97,7 +97,7 @@ func (r *rules) drainOne(ctx context.Context, rec *rulesRecord, info *natsjs.Str
 	}
 	if topic == "" {
 		for rule := range sharedRules(rec.Policies) {
-			if message.SharedStream(r.log.tenant, rule) == name {
+			if naming.SharedStream(r.log.tenant, rule) == name {
 				return true, nil // somebody changes it
 			}
 		}

@@ -7,7 +7,7 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/reason"
 )
 
@@ -99,7 +99,7 @@ func (l *Log) missing(ctx context.Context, t *Topic, e topicEntry) (bool, error)
 	if now, _, _ := t.look(); now.Sequence != e.Sequence {
 		return false, errChanged
 	}
-	stream, err := l.link.js.Stream(ctx, message.StreamName(l.tenant, t.name, generation(e)))
+	stream, err := l.link.js.Stream(ctx, naming.Stream(l.tenant, t.name, generation(e)))
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		return true, nil
 	}

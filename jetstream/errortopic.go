@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/jetstream/wire"
@@ -45,7 +46,7 @@ func (l *Log) ReportError(user string, e ErrorReport) {
 		l.log.Error("error report", zap.Error(err))
 		return
 	}
-	topic := errorTopics + message.Level(e.ClientID)
+	topic := errorTopics + naming.Level(e.ClientID)
 	m := &message.Message{Topic: topic, Payload: data, User: user, QoS: 1}
 	l.link.shardOf(l.tenant, topic).publisher.Publish(l.names.errorSubject(e.ClientID), m, reported{l}, 0)
 }

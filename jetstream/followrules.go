@@ -8,8 +8,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/jetstream/reader"
-	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -161,6 +161,6 @@ func (r *rules) retireReaders(rec *rulesRecord) {
 		if !e.Live || !e.Value.Moved || rec.stays(t.name) {
 			continue
 		}
-		r.log.retireReaders(t.name, message.StreamName(r.log.tenant, t.name, e.Value.Generation))
+		r.log.retireReaders(t.name, naming.Stream(r.log.tenant, t.name, e.Value.Generation))
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
 )
@@ -158,7 +159,7 @@ func TestInspectTopics(t *testing.T) {
 		for _, name := range []string{"acme", "left"} {
 			topic := fmt.Sprintf("t/%03d", n)
 			config := l.dedicatedStream(topic, 1, l.policyOf(topic))
-			config.Name = message.StreamName(name, config.Metadata[metaTopic], 1)
+			config.Name = naming.Stream(name, config.Metadata[metaTopic], 1)
 			config.Subjects = []string{message.Subject(name, config.Metadata[metaTopic])}
 			config.Metadata[metaTenant] = name
 			config.MaxBytes = -1
@@ -315,7 +316,7 @@ func TestInspectMissing(t *testing.T) {
 		topic := fmt.Sprint("t/", n)
 		request, cancel := context.WithTimeout(ctx, requestTimeout/5) // nobody answers before there is a leader
 		stream, err := js.CreateStream(request, natsjs.StreamConfig{
-			Name: message.StreamName("acme", topic, 1), Subjects: []string{message.Subject("acme", topic)},
+			Name: naming.Stream("acme", topic, 1), Subjects: []string{message.Subject("acme", topic)},
 			Metadata: map[string]string{metaTenant: "acme", metaTopic: topic},
 		})
 		cancel()

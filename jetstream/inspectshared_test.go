@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
 )
@@ -37,7 +38,7 @@ func TestInspectSharedConsumers(t *testing.T) {
 	own := attachTo("7", "t/slow")
 	several := attachTo("8", "t/+/both", "t/slow")
 	js := l.link.js
-	native, err := js.CreateConsumer(ctxOf(t), message.SharedStream("acme", "t"), natsjs.ConsumerConfig{
+	native, err := js.CreateConsumer(ctxOf(t), naming.SharedStream("acme", "t"), natsjs.ConsumerConfig{
 		Durable: "averages", FilterSubject: message.Subject("acme", "t/other"), DeliverPolicy: natsjs.DeliverNewPolicy,
 	})
 	if err != nil {

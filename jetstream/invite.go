@@ -9,8 +9,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/jetstream/reader"
-	"github.com/weirmq/weir/message"
 )
 
 // inviteWidth is how many consumers of one new topic are made at a time.
@@ -122,7 +122,7 @@ func (l *Log) makeStream(ctx context.Context, t *Topic, rec *topicRecord, config
 		return err
 	}
 	if err = l.adopt(ctx, t, rec, config); err == nil {
-		rec.Attached, err = l.inviteAll(ctx, message.StreamName(l.tenant, t.name, rec.Generation), t.name, guests)
+		rec.Attached, err = l.inviteAll(ctx, naming.Stream(l.tenant, t.name, rec.Generation), t.name, guests)
 	}
 	return err
 }

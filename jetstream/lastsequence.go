@@ -6,7 +6,7 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -16,7 +16,7 @@ func (l *Log) LastSequence(ctx context.Context, place tenant.Place) (uint64, err
 	var name string
 	switch place.Stream {
 	case tenant.StreamShared:
-		name = message.SharedStream(l.tenant, place.Name)
+		name = naming.SharedStream(l.tenant, place.Name)
 	case tenant.StreamDedicated:
 		name = l.register.topic(place.Name).stream()
 	case tenant.StreamTransient:

@@ -9,7 +9,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
-	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -185,7 +185,7 @@ func (l *Log) limitTopic(ctx context.Context, t *Topic) error {
 	if !e.Live || !e.Value.open() || e.Value.hasPolicy(policy) {
 		return nil
 	}
-	stream, err := l.link.js.Stream(ctx, message.StreamName(l.tenant, t.name, e.Value.Generation))
+	stream, err := l.link.js.Stream(ctx, naming.Stream(l.tenant, t.name, e.Value.Generation))
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		return nil // made again with the new limits, by whoever needs it
 	}

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -167,7 +167,7 @@ func (r *rules) cut(ctx context.Context, rec rulesRecord) (map[string]uint64, er
 	}
 	last := make(map[string]uint64)
 	for _, name := range rec.changedShared() {
-		sequence, err := r.log.parkAndMark(ctx, message.SharedStream(r.log.tenant, name))
+		sequence, err := r.log.parkAndMark(ctx, naming.SharedStream(r.log.tenant, name))
 		if err != nil {
 			return nil, fmt.Errorf("stream of the rule %q: %w", name, err)
 		}
@@ -209,7 +209,7 @@ func (r *rules) parkTopic(ctx context.Context, t *Topic) error {
 		}
 		moved := e.Value.with(live)
 		moved.Moved = true
-		moved.Last, err = r.log.parkAndMark(ctx, message.StreamName(r.log.tenant, t.name, generation(e)))
+		moved.Last, err = r.log.parkAndMark(ctx, naming.Stream(r.log.tenant, t.name, generation(e)))
 		if err == nil {
 			_, err = r.log.register.write(ctx, moved, e)
 		}

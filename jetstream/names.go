@@ -3,6 +3,7 @@ package jetstream
 import (
 	"strings"
 
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/message"
 )
 
@@ -18,21 +19,21 @@ type names struct {
 func namesOf(tenant string) names {
 	return names{
 		tenant:   tenant,
-		register: message.InternalStream(tenant, "register"),
-		presence: message.InternalStream(tenant, "topics"),
-		sessions: message.InternalStream(tenant, "sessions"),
-		errors:   message.InternalStream(tenant, "errors"),
+		register: naming.InternalStream(tenant, "register"),
+		presence: naming.InternalStream(tenant, "topics"),
+		sessions: naming.InternalStream(tenant, "sessions"),
+		errors:   naming.InternalStream(tenant, "errors"),
 	}
 }
 
 func (n names) subject(what string) string { return "mqtt-sys." + n.tenant + "." + what }
 
 func (n names) topicSubject(topic string) string {
-	return n.subject("register.topic." + message.Hash(topic))
+	return n.subject("register.topic." + naming.Hash(topic))
 }
 
 func (n names) filterSubject(bridge, filter string) string {
-	return n.subject("register.filter." + bridge + "." + message.Hash(filter))
+	return n.subject("register.filter." + bridge + "." + naming.Hash(filter))
 }
 
 func (n names) subscriberSubject(id string) string { return n.subject("register.subscriber." + id) }
@@ -43,20 +44,20 @@ func (n names) rulesSubject() string { return n.subject("register.rules") }
 func (n names) phaseSubject(bridge string) string { return n.subject("register.phase." + bridge) }
 
 func (n names) presenceSubject(topic string) string {
-	return n.subject("topics." + message.Hash(topic))
+	return n.subject("topics." + naming.Hash(topic))
 }
 
 // The list of the topics of a shared rule: its stream, and the subjects of one topic and of all.
 func (n names) listStream(rule string) string {
-	return message.InternalStream(n.tenant, "topics-"+rule)
+	return naming.InternalStream(n.tenant, "topics-"+rule)
 }
 func (n names) listSubjects(rule string) string { return n.subject("topics." + rule + ".*") }
 func (n names) listSubject(rule, topic string) string {
-	return n.subject("topics." + rule + "." + message.Hash(topic))
+	return n.subject("topics." + rule + "." + naming.Hash(topic))
 }
 
 func (n names) clientSubject(clientID string) string {
-	return n.subject("sessions.client." + message.Hash(clientID))
+	return n.subject("sessions.client." + naming.Hash(clientID))
 }
 
 // positionSubject is where a bridge writes its own position in one of the followed streams.
@@ -70,7 +71,7 @@ func isPosition(subject string) bool { return strings.Contains(subject, ".positi
 const errorTopics = "$debug/$error/"
 
 func (n names) errorSubject(clientID string) string {
-	return message.Subject(n.tenant, errorTopics+message.Level(clientID))
+	return message.Subject(n.tenant, errorTopics+naming.Level(clientID))
 }
 
 func (n names) errorSubjects() string {

@@ -8,7 +8,7 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/jetstream/naming"
 )
 
 // sealTTL removes the message that seals a stream, where the stream is opened again.
@@ -54,7 +54,7 @@ func (l *Log) reopen(ctx context.Context, rec topicRecord) error {
 	if rec.Moved {
 		return nil
 	}
-	stream, err := l.link.js.Stream(ctx, message.StreamName(l.tenant, rec.Topic, rec.Generation))
+	stream, err := l.link.js.Stream(ctx, naming.Stream(l.tenant, rec.Topic, rec.Generation))
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		return nil
 	}

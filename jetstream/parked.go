@@ -8,7 +8,7 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/jetstream/naming"
 )
 
 // parkedAge is when a stream that was not opened is taken for left behind: longer than any creation takes.
@@ -19,7 +19,7 @@ func parked(stream string) []string { return []string{drainPrefix + stream} }
 
 // deleteParked deletes what a creator that died has left of a stream that was not open yet. One that was open is adopted.
 func (l *Log) deleteParked(ctx context.Context, topic string, generation uint64) error {
-	name := message.StreamName(l.tenant, topic, generation)
+	name := naming.Stream(l.tenant, topic, generation)
 	stream, err := l.link.js.Stream(ctx, name)
 	if err == nil && slices.Equal(stream.CachedInfo().Config.Subjects, parked(name)) {
 		err = l.link.js.DeleteStream(ctx, name)

@@ -13,6 +13,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/jetstream/embedded/natsprocess"
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/jetstream/reader"
 	"github.com/weirmq/weir/message"
@@ -74,7 +75,7 @@ func streamOf(t *testing.T, l *Log, topic string) natsjs.Stream {
 // streamName is that of the topic's stream.
 func streamName(l *Log, topic string) string {
 	if place := l.currentRouting().policies.Place(topic); place.Stream == tenant.StreamShared {
-		return message.SharedStream(l.tenant, place.Name)
+		return naming.SharedStream(l.tenant, place.Name)
 	}
 	return l.register.topic(topic).stream()
 }

@@ -11,6 +11,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
@@ -55,7 +56,7 @@ type sharedLine struct {
 }
 
 func newShared(l *Log, name string) *shared {
-	s := &shared{log: l, name: name, stream: message.SharedStream(l.tenant, name), work: make(chan struct{}, 1)}
+	s := &shared{log: l, name: name, stream: naming.SharedStream(l.tenant, name), work: make(chan struct{}, 1)}
 	s.shard = l.link.shardOf(l.tenant, s.stream)
 	for _, shard := range l.link.shards {
 		of := &sharedLine{rule: s}

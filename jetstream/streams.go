@@ -10,6 +10,7 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
 )
@@ -43,7 +44,7 @@ func bounded(limit int64) int64 {
 func (l *Log) dedicatedStream(topic string, generation uint64, p tenant.Policy) natsjs.StreamConfig {
 	subject := message.Subject(l.tenant, topic)
 	return natsjs.StreamConfig{
-		Name:         message.StreamName(l.tenant, topic, generation),
+		Name:         naming.Stream(l.tenant, topic, generation),
 		Subjects:     []string{subject},
 		Retention:    retention(p.Keep),
 		Discard:      discard(p.WhenFull),
@@ -63,7 +64,7 @@ func (l *Log) dedicatedStream(topic string, generation uint64, p tenant.Policy) 
 // sharedStream is the stream of all topics of a shared rule. What is created has a first sequence besides.
 func (l *Log) sharedStream(p tenant.Policy) natsjs.StreamConfig {
 	c := natsjs.StreamConfig{
-		Name:              message.SharedStream(l.tenant, p.Name),
+		Name:              naming.SharedStream(l.tenant, p.Name),
 		Subjects:          message.FilterSubjects(l.tenant, p.Filter),
 		Retention:         retention(p.Keep),
 		Discard:           discard(p.WhenFull),
@@ -195,7 +196,7 @@ func ensureStream(ctx context.Context, js natsjs.JetStream, config natsjs.Stream
 
 // generationOf reads the generation from the name of a topic's stream.
 func (l *Log) generationOf(stream, topic string) (uint64, bool) {
-	prefix := strings.TrimSuffix(message.StreamName(l.tenant, topic, 0), "0")
+	prefix := strings.TrimSuffix(naming.Stream(l.tenant, topic, 0), "0")
 	rest, ok := strings.CutPrefix(stream, prefix)
 	if !ok {
 		return 0, false

@@ -8,8 +8,8 @@ import (
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/jetstream/reader"
-	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -166,7 +166,7 @@ func (s *Subscriber) attachShared(ctx context.Context, place tenant.Place, sink 
 			}
 			reattach = rule.reattach
 		}
-		stream := message.SharedStream(s.tenant, place.Name)
+		stream := naming.SharedStream(s.tenant, place.Name)
 		filters := s.coverSubjects([]string{s.key.Filter}, s.sharedFilter(place.Name))
 		r, err := s.open(ctx, s.link.shardOf(s.tenant, stream), stream, filters, reattach, sink)
 		if missing = errors.Is(err, natsjs.ErrStreamNotFound); !missing {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/weirmq/weir/filter/index"
 	"github.com/weirmq/weir/jetstream/follow"
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/jetstream/reader"
-	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
 )
@@ -33,7 +33,7 @@ type SubscriberKey struct {
 }
 
 // id is what its consumers are called, and its entry in the register.
-func (k SubscriberKey) id() string { return subscriberPrefix + message.Hash(k.Name+"\x00"+k.Filter) }
+func (k SubscriberKey) id() string { return subscriberPrefix + naming.Hash(k.Name+"\x00"+k.Filter) }
 
 // subscriberPrefix tells the consumers of subscribers from those of bridges.
 const subscriberPrefix = "s_"
@@ -246,7 +246,7 @@ func (s *subscribers) attachAll(ctx context.Context, rec *rulesRecord) error {
 			rule := sharedRules(rec.Policies)[p.Name]
 			g.Go(func() error {
 				subjects := s.log.coverSubjects([]string{e.Value.Filter}, rule.Filter)
-				return s.prepare(ctx, message.SharedStream(s.log.tenant, p.Name), e.Value.key().id(), subjects, reader.StartNew)
+				return s.prepare(ctx, naming.SharedStream(s.log.tenant, p.Name), e.Value.key().id(), subjects, reader.StartNew)
 			})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/jetstream/publisher"
 	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/tenant"
@@ -106,7 +107,7 @@ func (t *Topic) stream() string {
 	if !e.Live || e.Value.State != live {
 		return ""
 	}
-	return message.StreamName(t.log.tenant, t.name, e.Value.Generation)
+	return naming.Stream(t.log.tenant, t.name, e.Value.Generation)
 }
 
 // Publish stores m and answers to done, as Route says.

@@ -13,7 +13,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/tenant"
 )
 
@@ -183,7 +183,7 @@ func consumersOf(t *testing.T, l *Log) (names []string) {
 	t.Helper()
 	for _, top := range l.register.all() {
 		e, _, _ := top.look()
-		stream, err := l.link.js.Stream(ctxOf(t), message.StreamName(l.tenant, top.name, generation(e)))
+		stream, err := l.link.js.Stream(ctxOf(t), naming.Stream(l.tenant, top.name, generation(e)))
 		if errors.Is(err, natsjs.ErrStreamNotFound) {
 			continue
 		}

@@ -5,23 +5,19 @@ import "strings"
 // Classes of bytes that are written as %XX. A byte carries one bit for each alphabet that escapes it.
 const (
 	inSubject byte = 1 << iota // levels of a topic
-	inLevel                    // one level made of an arbitrary string, client identifiers for example
 	inValue                    // values of headers
 	inName                     // names of user properties
 )
 
 var escaped = func() (t [256]byte) {
 	for c := range 0x21 {
-		t[c] = inSubject | inLevel | inValue | inName
+		t[c] = inSubject | inValue | inName
 	}
-	t[0x7F] = inSubject | inLevel | inValue | inName
-	t['%'] = inSubject | inLevel | inValue | inName
-	t['.'] = inSubject | inLevel
-	t['*'] = inSubject | inLevel
-	t['>'] = inSubject | inLevel
-	t['/'] = inLevel
-	t['+'] = inLevel
-	t['#'] = inLevel
+	t[0x7F] = inSubject | inValue | inName
+	t['%'] = inSubject | inValue | inName
+	t['.'] = inSubject
+	t['*'] = inSubject
+	t['>'] = inSubject
 	t['='] = inName
 	return t
 }()

@@ -132,12 +132,3 @@ func SubjectLevel(s string) string {
 	}
 	return escape(s, inSubject)
 }
-
-// Level encodes any string, such as a client identifier, as one level of a subject or topic: what a topic's level
-// escapes, and '/', '+' and '#' too. The empty string is "%".
-func Level(s string) string {
-	if s == "" {
-		return "%"
-	}
-	return escape(s, inLevel)
-}

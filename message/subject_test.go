@@ -1,7 +1,6 @@
 package message
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -69,33 +68,6 @@ func TestSubjectLevel(t *testing.T) {
 	}
 }
 
-func TestLevel(t *testing.T) {
-	for s, want := range map[string]string{
-		"":            "%",
-		"thermostat":  "thermostat",
-		"a/b+c#d.e f": "a%2Fb%2Bc%23d%2Ee%20f",
-		"$x":          "$x",
-		"%":           "%25",
-	} {
-		if got := Level(s); got != want {
-			t.Errorf("Level(%q) = %q, want %q", s, got, want)
-		}
-	}
-}
-
-func TestNames(t *testing.T) {
-	const hash = "ca978112ca1bbdcafac231b39a23dc4d" // of "a"
-	if got, want := StreamName("acme", "a", 7), "MQTT_acme_t_"+hash+"_7"; got != want {
-		t.Errorf("StreamName = %q, want %q", got, want)
-	}
-	if got, want := InternalStream("acme", "register"), "MQTT_acme_x_register"; got != want {
-		t.Errorf("InternalStream = %q, want %q", got, want)
-	}
-	if got, want := EnsureSubject("acme"), "weir.topic.ensure.acme"; got != want {
-		t.Errorf("EnsureSubject = %q, want %q", got, want)
-	}
-}
-
 // Every valid topic name has one subject that NATS takes, and comes back from it.
 func FuzzTopic(f *testing.F) {
 	for _, s := range []string{"a", "/", "a//b", "$debug/$error", "$", "a.b c", "%41", "温", "a\x7F\n\r", "*", ">"} {
@@ -137,24 +109,6 @@ func FuzzSubject(f *testing.F) {
 		}
 		if got := Subject("acme", topic); got != subject {
 			t.Fatalf("Topic(%q) = %q, whose subject is %q", subject, topic, got)
-		}
-	})
-}
-
-// No two strings have the same level.
-func FuzzLevel(f *testing.F) {
-	f.Add("")
-	f.Add("a/b %+#")
-	f.Fuzz(func(t *testing.T, s string) {
-		level := Level(s)
-		if level == "" || strings.ContainsAny(level, "./+#*> \t\r\n") {
-			t.Fatalf("Level(%q) = %q", s, level)
-		}
-		if level == "%" {
-			level = ""
-		}
-		if got, err := url.PathUnescape(level); err != nil || got != s {
-			t.Fatalf("Level(%q) is %q, which is %q, %v", s, level, got, err)
 		}
 	})
 }

@@ -3,9 +3,9 @@ package publisher
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 
 	"github.com/weirmq/weir/jetstream/wire"
+	"github.com/weirmq/weir/message/puback"
 	"github.com/weirmq/weir/reason"
 )
 
@@ -15,22 +15,16 @@ var ErrUnanswered error = reason.New(reason.PublishUnknown, "JetStream has not a
 
 // The errors of refusals for want of room in the stream. Whoever knows what the stream holds can say more.
 var (
-	ErrBytesFull      error = reason.New(reason.BacklogFull, "the stream holds as many bytes as it may (backlog_bytes)")
-	ErrMessagesFull   error = reason.New(reason.BacklogFull, "the stream holds as many messages as it may (backlog_messages)")
-	ErrOverStreamSize error = reason.New(reason.MessageTooLarge, "the message with its headers is larger than all that the stream holds (backlog_bytes)")
+	ErrBytesFull      error = puback.BytesFull
+	ErrMessagesFull   error = puback.MessagesFull
+	ErrOverStreamSize error = puback.OverStreamSize
 )
 
 // Results that many publishes share.
 var (
 	stored        = Result{Outcome: Stored}
-	bytesFull     = Result{Outcome: Refused, Err: ErrBytesFull}
-	messagesFull  = Result{Outcome: Refused, Err: ErrMessagesFull}
-	overSize      = Result{Outcome: Refused, Err: ErrOverStreamSize}
-	storageFull   = refused(reason.StorageFull, "the NATS server's max_file or the account's storage limit is used up")
-	tooLarge      = refused(reason.MessageTooLarge, "the message with its headers is larger than the NATS server takes")
-	overloaded    = refused(reason.NATSUnavailable, "JetStream is overloaded (too many requests)")
-	unavailable   = refused(reason.NATSUnavailable, "JetStream is not available for the stream")
-	noStream      = Result{Outcome: NoStream, Err: reason.New(reason.NATSUnavailable, "no stream stores the subject")}
+	tooLarge      = Result{Outcome: Refused, Err: puback.TooLarge}
+	noStream      = Result{Outcome: NoStream, Err: puback.NoStream}
 	unanswered    = Result{Outcome: Unknown, Err: ErrUnanswered}
 	unconfirmed   = unknown("NATS has not confirmed the message in time")
 	lost          = unknown("the NATS connection was lost before the answer")
@@ -40,10 +34,6 @@ var (
 	errorPrefix   = []byte(`{"error":{`)
 	statusNoReply = "503"
 )
-
-func refused(r reason.Reason, message string) Result {
-	return Result{Outcome: Refused, Err: reason.New(r, message)}
-}
 
 func unknown(message string) Result {
 	return Result{Outcome: Unknown, Err: reason.New(reason.PublishUnknown, message)}
@@ -96,56 +86,11 @@ func parse(m *wire.Msg) (Result, bool) {
 	return refusal(ack.Error.Code, ack.Error.Description), true
 }
 
-// The server's error codes; nats.go has no names for most.
-const (
-	codeAccountResources  = 10002
-	codeNotAvailable      = 10008
-	codeNotLeader         = 10009
-	codeInsufficient      = 10023
-	codeMemoryResources   = 10028
-	codeNotEnabledAccount = 10039
-	codeStorageResources  = 10047
-	codeMessageTooLarge   = 10054
-	codeNoStream          = 10059
-	codeNotEnabled        = 10076
-	codeStoreFailed       = 10077
-	codeHeaderTooLarge    = 10097
-	codeStreamOffline     = 10118
-	codeTooManyRequests   = 10167
-)
-
-// refusal is the result for an error of JetStream's. All of them mean that the message is not stored.
+// refusal is the result for an error of JetStream's.
 func refusal(code int, description string) Result {
-	switch code {
-	case codeStoreFailed:
-		return storeRefusal(description)
-	case codeAccountResources, codeInsufficient, codeMemoryResources, codeStorageResources:
-		return storageFull
-	case codeMessageTooLarge:
-		return overSize
-	case codeHeaderTooLarge:
-		return tooLarge
-	case codeNoStream:
-		return noStream
-	case codeTooManyRequests:
-		return overloaded
-	case codeNotAvailable, codeNotLeader, codeNotEnabled, codeNotEnabledAccount, codeStreamOffline:
-		return unavailable
-	}
-	return refused(reason.InternalError, "JetStream refused the message: "+description)
-}
-
-// storeRefusal tells apart the errors of a stream's store, which share one code.
-func storeRefusal(description string) Result {
-	switch {
-	case description == "maximum bytes exceeded":
-		return bytesFull
-	case strings.HasPrefix(description, "maximum messages"): // exceeded, or per subject exceeded
-		return messagesFull
-	case description == "message too large":
-		return tooLarge
-	case description == "store is closed": // the stream is being deleted
+	err := puback.Refusal(code, description)
+	if err == puback.NoStream {
 		return noStream
 	}
-	return refused(reason.InternalError, "JetStream refused the message: "+description)
+	return Result{Outcome: Refused, Err: err}
 }
