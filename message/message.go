@@ -1,10 +1,8 @@
-// Package message is the form in which an MQTT application message lies in JetStream: its subject, its headers
-// and its payload.
 package message
 
 import "time"
 
-// QoS of a message as it was published. Native NATS publishers that set none mean 1.
+// QoS of a message as it was published. A header that says nothing means 1; the zero Message has 0, and New returns one with 1.
 type QoS = byte
 
 // Message is one application message. Strings and slices are the owner's: nobody changes them once a Message
