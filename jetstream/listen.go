@@ -2,13 +2,11 @@ package jetstream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
-	"go.uber.org/zap"
 
 	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
@@ -28,19 +26,10 @@ func (l *Log) listen() error {
 		return err
 	}
 	l.subscribed(takeovers)
-	slots := make(chan struct{}, maxEnsures)
-	ensures, err := l.link.nc.QueueSubscribe(message.EnsureSubject(l.tenant), queueGroup, func(m *nats.Msg) {
-		slots <- struct{}{}
-		if !l.store.spawn(func() { l.onEnsure(m); <-slots }) {
-			<-slots
-		}
-	})
-	if err != nil {
+	if err := l.answerServices(message.EnsureSubject(l.tenant), l.ensureTopic); err != nil {
 		return err
 	}
-	l.subscribed(ensures)
-	// Whoever asks beyond that gets no answer, and asks again.
-	return ensures.SetPendingLimits(maxEnsuresWaiting, -1)
+	return l.listenToServices()
 }
 
 func (l *Log) subscribed(sub *nats.Subscription) {
@@ -49,38 +38,13 @@ func (l *Log) subscribed(sub *nats.Subscription) {
 	l.subscriptions = append(l.subscriptions, sub)
 }
 
-// ensureReply answers a native service that asked for a topic.
-type ensureReply struct {
-	Error *ensureError `json:"error,omitempty"`
-}
-
-type ensureError struct {
-	Code    reason.Reason `json:"code"`
-	Message string        `json:"message"`
-}
-
-// onEnsure makes a topic for a native service. It is made although the register may say that it exists: whoever asks has
+// ensureTopic makes a topic for a native service. It is made although the register may say that it exists: whoever asks has
 // found no stream.
-func (l *Log) onEnsure(m *nats.Msg) {
-	ctx, cancel := context.WithTimeout(l.store.ctx, mendTimeout)
-	defer cancel()
-	topic := string(m.Data)
-	err := l.validTopic(topic)
-	if err == nil {
-		err = l.provide(ctx, topic)
+func (l *Log) ensureTopic(ctx context.Context, data []byte) error {
+	if err := l.validTopic(string(data)); err != nil {
+		return err
 	}
-	var reply ensureReply
-	if err != nil {
-		refused := refusal(err, 0)
-		reply.Error = &ensureError{Code: refused.Reason, Message: refused.Message}
-	}
-	data, err := json.Marshal(reply)
-	if err == nil {
-		err = m.Respond(data)
-	}
-	if err != nil && !errors.Is(err, nats.ErrMsgNoReply) {
-		l.log.Info("topic request not answered", zap.Error(err))
-	}
+	return l.provide(ctx, string(data))
 }
 
 // provide returns once there is what takes the messages of a topic, although somebody may have found that there is not.

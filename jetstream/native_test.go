@@ -45,7 +45,7 @@ func TestNativeServiceMakesTopic(t *testing.T) {
 		if c.code == "" && string(m.Data) != "{}" {
 			t.Errorf("%q: answer %s", c.topic, m.Data)
 		}
-		var reply ensureReply
+		var reply serviceReply
 		if err := json.Unmarshal(m.Data, &reply); err != nil {
 			t.Fatal(err)
 		}

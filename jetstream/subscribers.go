@@ -14,6 +14,7 @@ import (
 	"github.com/weirmq/weir/jetstream/follow"
 	"github.com/weirmq/weir/jetstream/naming"
 	"github.com/weirmq/weir/jetstream/reader"
+	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 	"github.com/weirmq/weir/tenant"
 )
@@ -30,10 +31,17 @@ const (
 type SubscriberKey struct {
 	Name   string // without U+0000
 	Filter string
+	// native says that it consumes by itself, over native NATS: its name is that of one subscriber.
+	native bool
 }
 
 // id is what its consumers are called, and its entry in the register.
-func (k SubscriberKey) id() string { return subscriberPrefix + naming.Hash(k.Name+"\x00"+k.Filter) }
+func (k SubscriberKey) id() string {
+	if k.native {
+		return message.ConsumerName(k.Name)
+	}
+	return subscriberPrefix + naming.Hash(k.Name+"\x00"+k.Filter)
+}
 
 // subscriberPrefix tells the consumers of subscribers from those of bridges.
 const subscriberPrefix = "s_"
@@ -43,13 +51,16 @@ type subscriberRecord struct {
 	Version int    `json:"v"`
 	Name    string `json:"name"`
 	Filter  string `json:"filter"`
+	Native  bool   `json:"native,omitempty"`
 	Bridge  string `json:"bridge"` // who wrote the entry
 	// Used is when somebody received for it last, as far as that is written.
 	Used  time.Time `json:"used"`
 	Ended bool      `json:"ended,omitempty"`
 }
 
-func (r subscriberRecord) key() SubscriberKey { return SubscriberKey{Name: r.Name, Filter: r.Filter} }
+func (r subscriberRecord) key() SubscriberKey {
+	return SubscriberKey{Name: r.Name, Filter: r.Filter, native: r.Native}
+}
 
 type subscriberEntry = follow.Entry[subscriberRecord]
 
@@ -57,7 +68,7 @@ type subscriberEntry = follow.Entry[subscriberRecord]
 type subscribers struct {
 	// immutable
 	log     *Log
-	filters index.Index[string] // identifiers, by the filters in the register
+	filters index.Index[SubscriberKey] // by the filters in the register
 
 	mu      sync.Mutex
 	entries map[string]subscriberEntry // by identifier: those that there are
@@ -75,21 +86,21 @@ func (s *subscribers) change(before, after registerEntry) {
 	if before.Live {
 		rec := before.Value.subscriber
 		if !after.Live {
-			s.filters.Remove(rec.Filter, rec.key().id())
+			s.filters.Remove(rec.Filter, rec.key())
 			delete(s.entries, rec.key().id())
 		}
 	}
 	if after.Live {
 		rec := after.Value.subscriber
 		if !before.Live {
-			s.filters.Add(rec.Filter, rec.key().id())
+			s.filters.Add(rec.Filter, rec.key())
 		}
 		s.entries[rec.key().id()] = subscriberEntry{Value: *rec, Sequence: after.Sequence, Live: true}
 	}
 }
 
-// of returns the identifiers of the subscribers with a filter that matches the topic.
-func (s *subscribers) of(topic string) []string { return s.filters.Match(nil, topic) }
+// of returns the subscribers with a filter that matches the topic.
+func (s *subscribers) of(topic string) []SubscriberKey { return s.filters.Match(nil, topic) }
 
 // all lists the subscribers.
 func (s *subscribers) all() (all []subscriberEntry) {
@@ -114,8 +125,8 @@ func (s *subscribers) serving(topic string) (all []*Subscriber) {
 	if len(s.served) == 0 {
 		return nil
 	}
-	for _, id := range s.filters.Match(nil, topic) {
-		if sub := s.served[id]; sub != nil {
+	for _, key := range s.filters.Match(nil, topic) {
+		if sub := s.served[key.id()]; sub != nil {
 			all = append(all, sub)
 		}
 	}
@@ -128,10 +139,14 @@ func (s *subscribers) use(ctx context.Context, key SubscriberKey) error {
 	r := s.log.register
 	subject := s.log.names.subscriberSubject(key.id())
 	rec := subscriberRecord{
-		Version: recordVersion, Name: key.Name, Filter: key.Filter, Bridge: s.log.store.config.Bridge, Used: time.Now().UTC(),
+		Version: recordVersion, Name: key.Name, Filter: key.Filter, Native: key.native, Bridge: s.log.store.config.Bridge,
+		Used: time.Now().UTC(),
 	}
 	for {
 		e := r.copy.Get(subject)
+		if e.Live && e.Value.subscriber.Filter != key.Filter {
+			return reason.New(reason.SubscriberInUse, fmt.Sprintf("the subscriber has the filter %q; remove it first", e.Value.subscriber.Filter))
+		}
 		if !e.Live && s.count() >= maxSubscribers {
 			return reason.New(reason.SubscriberLimit, fmt.Sprintf("the tenant has its %d named subscribers", maxSubscribers))
 		}
@@ -204,6 +219,10 @@ func (l *Log) removeUnused(ctx context.Context) error {
 				return err
 			}
 		case time.Since(e.Value.Used) < l.Limits().SubscriberIdle || l.sessions.claimed(subscriberClient(key)):
+		case key.native && l.subscribers.consumes(ctx, key):
+			if err := l.subscribers.use(ctx, key); err != nil {
+				return err
+			}
 		default:
 			if _, err := l.removeSubscriber(ctx, key, &e); err != nil {
 				return fmt.Errorf("subscriber %q of %q: %w", key.Name, key.Filter, err)
@@ -223,8 +242,8 @@ func (s *subscribers) servedAs(id string) *Subscriber {
 func (s *subscribers) invite(ctx context.Context, stream, topic string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(inviteWidth)
-	for _, id := range s.of(topic) {
-		g.Go(func() error { return s.prepare(ctx, stream, id, nil, reader.StartAll) })
+	for _, key := range s.of(topic) {
+		g.Go(func() error { return s.prepare(ctx, stream, key, nil, reader.StartAll) })
 	}
 	return g.Wait()
 }
@@ -246,7 +265,7 @@ func (s *subscribers) attachAll(ctx context.Context, rec *rulesRecord) error {
 			rule := sharedRules(rec.Policies)[p.Name]
 			g.Go(func() error {
 				subjects := s.log.coverSubjects([]string{e.Value.Filter}, rule.Filter)
-				return s.prepare(ctx, naming.SharedStream(s.log.tenant, p.Name), e.Value.key().id(), subjects, reader.StartNew)
+				return s.prepare(ctx, naming.SharedStream(s.log.tenant, p.Name), e.Value.key(), subjects, reader.StartNew)
 			})
 		}
 	}
@@ -254,9 +273,13 @@ func (s *subscribers) attachAll(ctx context.Context, rec *rulesRecord) error {
 }
 
 // prepare makes a consumer of a subscriber.
-func (s *subscribers) prepare(ctx context.Context, stream, id string, filters []string, start reader.Start) error {
+func (s *subscribers) prepare(ctx context.Context, stream string, key SubscriberKey, filters []string, start reader.Start) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	if key.native {
+		return s.prepareNative(ctx, stream, key, start)
+	}
+	id := key.id()
 	return reader.Prepare(ctx, reader.Config{
 		JetStream: s.log.link.js, Stream: stream, Durable: id, Deliver: adoptedDeliver(id, stream),
 		Filters: filters, Start: start, Keep: true, MaxWindow: subscriberWindow,

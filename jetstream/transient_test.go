@@ -182,7 +182,7 @@ func TestTransientTopicsAreNotMade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var reply ensureReply
+		var reply serviceReply
 		if err := json.Unmarshal(m.Data, &reply); err != nil || reply.Error != nil {
 			t.Errorf("answer %s", m.Data)
 		}

@@ -93,16 +93,8 @@ func (s *Subscription) later() natsjs.ConsumerConfig {
 // consumer is the subscription's consumer on any stream. One message is under way at a time, so that a message that is not
 // acknowledged comes again before those behind it.
 func (s *Subscription) consumer(from natsjs.DeliverPolicy) natsjs.ConsumerConfig {
-	config := natsjs.ConsumerConfig{
-		Durable:        ConsumerName(s.durable),
-		DeliverPolicy:  from,
-		FilterSubjects: FilterSubjects(s.tenant, s.filter),
-		AckPolicy:      natsjs.AckExplicitPolicy,
-		AckWait:        ackWait,
-		MaxAckPending:  1,
-		MaxDeliver:     -1,
-		Metadata:       map[string]string{metaSubscriber: s.durable, metaSubscription: s.filter},
-	}
+	config := Consumer(s.tenant, s.filter, s.durable)
+	config.DeliverPolicy = from
 	if !s.since.IsZero() {
 		config.Metadata[metaSince] = s.since.UTC().Format(time.RFC3339Nano)
 	}

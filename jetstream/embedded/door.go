@@ -127,6 +127,8 @@ func permissions(tenant string) *server.Permissions {
 		Publish: &server.SubjectPermission{Allow: []string{
 			"mqtt." + tenant + ".>",
 			"weir.topic.ensure." + tenant,
+			"weir.subscriber.ensure." + tenant,
+			"weir.subscriber.remove." + tenant,
 			"$JS.API.INFO",
 			"$JS.API.STREAM.INFO.*",
 			"$JS.API.STREAM.NAMES",
