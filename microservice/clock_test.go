@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -250,7 +251,7 @@ func TestGoodbyeToNobody(t *testing.T) {
 	})
 }
 
-// TestFrames: of a frame that is too large nothing is kept, in one piece or in many, and the next one is taken.
+// TestFrames: a frame that is too large is refused, in one piece or in many, and the next one is taken.
 func TestFrames(t *testing.T) {
 	bubble(t, func(t *testing.T, r *recorder, ws *websocket.Conn) {
 		send := func(kind, pieces, size int) {
@@ -287,9 +288,6 @@ func TestFrames(t *testing.T) {
 			} else if got := <-r.taken; len(got) != one.pieces*one.size {
 				t.Errorf("%+v: %d bytes", one, len(got))
 			}
-		}
-		if n := cap(r.in); n > lineBytes {
-			t.Errorf("%d bytes are kept", n)
 		}
 	})
 }
@@ -331,4 +329,16 @@ func TestPeerCloses(t *testing.T) {
 		}
 		<-r.ctx.Done()
 	})
+}
+
+// TestReadFrame: of a frame that is too large no more is kept than it may have, and a little.
+func TestReadFrame(t *testing.T) {
+	const limit = 10_000
+	for size, want := range map[int]bool{0: true, 1: true, limit: true, limit + 1: false, 50 << 20: false} {
+		text := new([]byte)
+		whole, err := readFrame(strings.NewReader(strings.Repeat("x", size)), text, limit)
+		if err != nil || whole != want || len(*text) != min(size, limit) || cap(*text) > 2*limit {
+			t.Errorf("%d bytes: %v %v, %d of %d", size, whole, err, len(*text), cap(*text))
+		}
+	}
 }

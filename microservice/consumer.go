@@ -26,7 +26,6 @@ type consumer struct {
 
 	// owned by the writing goroutine
 	sending []outgoing
-	text    []byte
 }
 
 // outgoing is a message on its way to the socket.
@@ -85,17 +84,19 @@ func (c *consumer) unsubscribe() {
 // fill writes the next messages.
 func (c *consumer) fill() (bool, error) {
 	c.sending = c.sub.take(c, c.sending[:0])
-	if cap(c.text) > lineKept {
-		c.text = nil
+	if len(c.sending) == 0 {
+		return false, nil
 	}
-	for i, one := range c.sending {
-		c.text = c.encoding.AppendMessage(c.text[:0], one.id, one.message)
-		c.sending[i] = outgoing{}
-		if err := c.send(c.text); err != nil {
+	defer clear(c.sending)
+	text := borrow()
+	defer giveBack(text)
+	for _, one := range c.sending {
+		*text = c.encoding.AppendMessage((*text)[:0], one.id, one.message)
+		if err := c.send(*text); err != nil {
 			return true, err
 		}
 	}
-	return len(c.sending) > 0, nil
+	return true, nil
 }
 
 // drain has nothing to wait for.

@@ -11,8 +11,6 @@ import (
 const (
 	// lineBytes is how much is collected before it is written: a write for many frames costs as much as one for the first.
 	lineBytes = 64 << 10
-	// lineKept is the largest buffer in bytes that is kept for the next frames.
-	lineKept = 2 * lineBytes
 	// writeTimeout bounds one write to the network, of lineBytes and one frame at most.
 	writeTimeout = time.Minute
 	// flushTimeout bounds the writing of the last frames.
@@ -28,10 +26,8 @@ type line struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	buf  []byte
+	buf  *[]byte   // nil where nothing is collected
 	last time.Time // the deadline of all writes, once the end has come
-
-	spare []byte // owned by the flushing goroutine
 }
 
 // hijacker puts a line under the WebSocket that a request becomes.
@@ -54,7 +50,10 @@ func (l *line) Write(p []byte) (int, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.buf = append(l.buf, p...)
+	if l.buf == nil {
+		l.buf = borrow()
+	}
+	*l.buf = append(*l.buf, p...)
 	return len(p), nil
 }
 
@@ -70,27 +69,27 @@ func (l *line) SetWriteDeadline(t time.Time) error {
 func (l *line) full() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.buf) >= lineBytes
+	return l.buf != nil && len(*l.buf) >= lineBytes
 }
 
 // flush writes what was collected. One goroutine does.
 func (l *line) flush() error {
 	l.mu.Lock()
 	out := l.buf
-	l.buf = l.spare[:0]
+	l.buf = nil
 	deadline := l.last
 	if deadline.IsZero() {
 		deadline = time.Now().Add(writeTimeout)
 	}
 	err := l.Conn.SetWriteDeadline(deadline)
 	l.mu.Unlock()
-	if len(out) > 0 && err == nil {
-		_, err = l.Conn.Write(out)
+	if out == nil {
+		return err
 	}
-	l.spare = nil
-	if cap(out) <= lineKept {
-		l.spare = out
+	if err == nil {
+		_, err = l.Conn.Write(*out)
 	}
+	giveBack(out)
 	return err
 }
 

@@ -3,6 +3,9 @@ package microservice
 // outboxHard is how full in bytes an outbox may be for another frame to be read: answers fill it.
 const outboxHard = 256 << 10
 
+// outboxKept is the largest outbox in bytes whose memory is kept for the next answers.
+const outboxKept = 8 << 10
+
 // outbox collects answers for the writing goroutine, which takes all of them at once.
 type outbox struct {
 	buf  []byte
@@ -32,7 +35,7 @@ func (o *outbox) each(f func(text []byte) error) error {
 
 // reset empties it, and keeps its memory unless it is much.
 func (o *outbox) reset() {
-	if cap(o.buf) > lineKept {
+	if cap(o.buf) > outboxKept {
 		*o = outbox{}
 		return
 	}

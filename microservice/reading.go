@@ -22,44 +22,43 @@ func (c *socket) read(to role) {
 		if kind == websocket.TextMessage {
 			limit = to.limit()
 		}
-		text, whole, err := c.frame(r, limit)
+		text := borrow()
+		whole, err := readFrame(r, text, limit)
 		switch {
 		case err != nil:
+			giveBack(text)
 			c.end(endingFor(err))
 			return
 		case kind != websocket.TextMessage:
 			to.refuse(nil, reason.New(reason.ProtocolError, "frames are text"))
 		case !whole:
-			to.refuse(text, reason.New(reason.PacketTooLarge, "the frame is over "+strconv.Itoa(limit)+" bytes"))
+			to.refuse(*text, reason.New(reason.PacketTooLarge, "the frame is over "+strconv.Itoa(limit)+" bytes"))
 		default:
-			to.take(text)
+			to.take(*text)
 		}
+		giveBack(text)
 	}
 }
 
-// frame reads one frame. Of one that has more than limit bytes it returns so many, and throws the rest away.
-func (c *socket) frame(r io.Reader, limit int) (text []byte, whole bool, err error) {
-	if cap(c.in) > lineKept {
-		c.in = nil
-	}
-	b := c.in[:0]
-	for {
+// readFrame reads one frame into an empty buffer. Of one that has more than limit bytes it keeps so many, and throws the rest away.
+func readFrame(r io.Reader, into *[]byte, limit int) (whole bool, err error) {
+	for b := *into; ; *into = b {
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
 		}
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		if len(b) > limit {
-			c.in = b[:0]
+			*into = b[:limit]
 			_, err = io.Copy(io.Discard, r)
-			return b[:limit], false, err
+			return false, err
 		}
 		if err != nil {
-			c.in = b[:0]
+			*into = b
 			if err == io.EOF { //nolint:errorlint // of a frame's reader, which never wraps it
 				err = nil
 			}
-			return b, true, err
+			return true, err
 		}
 	}
 }

@@ -48,9 +48,6 @@ type socket struct {
 	line     *line
 	encoding frame.Encoding
 
-	// owned by the reading goroutine
-	in []byte
-
 	// owned by the writing goroutine
 	out outbox
 
