@@ -19,6 +19,7 @@ func TestOpenFails(t *testing.T) {
 	}
 	full := func(context.Context, Grant) (*View, error) { return nil, reason.New(reason.StorageFull, "") }
 	away := func(context.Context, Grant) (*View, error) { return nil, reason.New(reason.NATSUnavailable, "") }
+	faulty := func(context.Context, Grant, func()) (func(), error) { panic("a fault") }
 	r.jsonConsumer(r.token("svc", "a")).synced()
 	claim, durable := r.sockets.Claim, r.sockets.Durable
 	for name, one := range map[string]struct {
@@ -30,6 +31,7 @@ func TestOpenFails(t *testing.T) {
 	}{
 		"claimed elsewhere": {"a", taken, durable, 409, reason.SubscriberInUse},
 		"no storage":        {"a", claim, full, 507, reason.StorageFull},
+		"a fault":           {"a", faulty, durable, 500, reason.InternalError},
 		"no NATS":           {"a", claim, away, 503, reason.NATSUnavailable},
 		"one topic more":    {"b", claim, durable, 507, reason.TopicQuota},
 	} {

@@ -71,16 +71,13 @@ func (s *sockets) serve(w http.ResponseWriter, r *http.Request, k kind, newRole 
 	c.encoding = encodingOf(r)
 	one := newRole(c)
 	defer c.guard(one.close)
-	c.guard(func() {
-		ctx, cancel := context.WithTimeout(r.Context(), openTimeout)
-		defer cancel()
-		defer context.AfterFunc(c.ctx, cancel)()
-		if err := s.open(ctx, c, one); err != nil {
-			s.refuse(w, k, refused(err))
-		} else if c.upgrade(w, r) {
-			c.live(one)
-		}
-	})
+	err = reason.New(reason.InternalError, "")
+	c.guard(func() { err = s.open(r.Context(), c, one) })
+	if err != nil {
+		s.refuse(w, k, refused(err))
+	} else if c.upgrade(w, r) {
+		c.guard(func() { c.live(one) })
+	}
 }
 
 // identify says whom a request is from.
@@ -116,6 +113,9 @@ func encodingOf(r *http.Request) frame.Encoding {
 
 // open does what comes before the upgrade. The socket is registered, so that a change of the user finds it from now on.
 func (s *sockets) open(ctx context.Context, c *socket, r role) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
 	if err := s.Auth.Check(c.grant.Principal); err != nil {
 		return err
 	}
@@ -168,6 +168,7 @@ func (c *socket) live(r role) {
 	open := c.owner.Metrics.open.WithLabelValues(string(c.kind), c.encoding.Name())
 	open.Inc()
 	defer open.Dec()
+	defer func() { _ = c.line.Close() }() // as a rule it is closed already
 	c.owner.Logger.Info("socket open", c.fields()...)
 	c.run()
 	var writer sync.WaitGroup
