@@ -44,6 +44,13 @@ func startKeys(s *Store) *keys {
 	k.copy = follow.Start(s.own.nc, s.own.js, follow.Config[keysRecord]{
 		Stream: keyStream,
 		Ensure: func(ctx context.Context) error {
+			// What everything else waits for comes first, because a cluster makes its streams one after the other.
+			if err := s.lease.wait(ctx); err != nil {
+				return err
+			}
+			// A bridge that is stopped right after its start waits for the stream that the server is making.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+			defer cancel()
 			return ensureStream(ctx, s.own.js, s.lastPerSubject(keyStream, keySubject, nil))
 		},
 		Decode: func(_ string, _ nats.Header, data []byte) (keysRecord, bool) { return decodeKeys(data), true },

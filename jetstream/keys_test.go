@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirmq/weir/authn"
-	"github.com/weirmq/weir/tenant"
 )
 
 // ids are what the keys are called, the oldest first.
@@ -25,8 +25,20 @@ func ids(keys []authn.Key) (all []string) {
 	return all
 }
 
+// awaitStreams waits until the store has made its other streams: a server that is shut down meanwhile leaves something behind.
+func awaitStreams(t *testing.T, s *Store) {
+	t.Helper()
+	if _, err := s.Tenants(ctxOf(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.lease.wait(ctxOf(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func keysOf(t *testing.T, s *Store) []authn.Key {
 	t.Helper()
+	awaitStreams(t, s)
 	keys, err := s.Keys(ctxOf(t))
 	if err != nil {
 		t.Fatal(err)
@@ -37,6 +49,7 @@ func keysOf(t *testing.T, s *Store) []authn.Key {
 // awaitKeys waits until the store has keys that are as wanted.
 func awaitKeys(t *testing.T, s *Store, wanted func([]authn.Key) bool) []authn.Key {
 	t.Helper()
+	awaitStreams(t, s)
 	ctx, cancel := context.WithCancel(ctxOf(t))
 	defer cancel()
 	var found []authn.Key
@@ -163,11 +176,34 @@ func TestRotateKey(t *testing.T) {
 
 func TestRotateKeyOnThreeReplicas(t *testing.T) {
 	servers := newCluster(t)
-	var stores []*Store
-	for _, s := range servers[:2] {
-		stores = append(stores, clusterLog(t, s, func(*tenant.Quotas) {}).store)
+	replicated := func(c *Config) { c.Replicas = 3 }
+	a, b := newStore(t, servers[0], replicated), newStore(t, servers[1], replicated)
+	for _, s := range []*Store{a, b} {
+		keysOf(t, s)
 	}
-	rotateKeys(t, stores[0], stores[1], newInspector(t, servers[2]))
+	rotateKeys(t, a, b, newInspector(t, servers[2]))
+	for _, name := range []string{leaseStream, tenantStream, keyStream} {
+		awaitReplicas(t, a.own.js, name)
+	}
+}
+
+// awaitReplicas waits until every server has its replica of a stream.
+func awaitReplicas(t *testing.T, js natsjs.JetStream, name string) {
+	t.Helper()
+	ctx := ctxOf(t)
+	behind := func(p *natsjs.PeerInfo) bool { return !p.Current }
+	for {
+		stream, err := js.Stream(ctx, name)
+		if err != nil && ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		if err != nil {
+			continue
+		}
+		if c := stream.CachedInfo().Cluster; c != nil && len(c.Replicas) == 2 && !slices.ContainsFunc(c.Replicas, behind) {
+			return
+		}
+	}
 }
 
 func rotateKeys(t *testing.T, a, b *Store, i *Inspector) {
@@ -244,6 +280,7 @@ func TestKeysOfAnotherVersion(t *testing.T) {
 	}
 	// Nor does one that is new make a key of its own.
 	other := newStore(t, srv, nil)
+	awaitStreams(t, other)
 	if err := other.keys.copy.WaitSynced(ctxOf(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -309,5 +346,13 @@ func TestKeysWithoutNATS(t *testing.T) {
 	}
 	if _, err := s.Keys(ctxOf(t)); err == nil {
 		t.Error("keys of a closed store")
+	}
+}
+
+// A bridge that is stopped right after its start waits for the stream that the server is making for it: a server that goes in the
+// meantime would leave goroutines behind, which the end of all tests would tell.
+func TestStopRightAfterTheStart(t *testing.T) {
+	for n := range 20 {
+		t.Run(numbered(n), func(t *testing.T) { awaitStreams(t, newStore(t, newServer(t, nil), nil)) })
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -170,7 +172,9 @@ func (r *rig) close() {
 	}
 	r.passed.Shutdown()
 	r.http.Close()
-	<-r.ended
+	if err := <-r.ended; !errors.Is(err, net.ErrClosed) {
+		r.t.Errorf("what is passed on is not served any more: %v", err)
+	}
 	for _, h := range []*fanout.Hub{r.hub, r.kept} {
 		if err := h.Close(ctx); err != nil {
 			r.t.Errorf("hub: %v", err)

@@ -184,7 +184,7 @@ func (JSON) Number(start []byte) (seq uint64, ok bool) {
 		}
 		if name == "seq" {
 			seq, err = strconv.ParseUint(string(value), 10, 63)
-			return seq, err == nil
+			return seq, err == nil && d.InputOffset() < int64(len(start)) // else there may be more digits
 		}
 	}
 }

@@ -33,6 +33,7 @@ type Weir struct {
 	t           testing.TB
 	p           *process
 	mqtt        string
+	http        string
 	nats        string
 	admin       string
 	tenantsFile string
@@ -42,12 +43,12 @@ type Weir struct {
 // Start runs a Weir that ends with the test, and waits until it is ready.
 func Start(t testing.TB, o Options) *Weir {
 	t.Helper()
-	w := &Weir{t: t, mqtt: freeAddress(t), admin: freeAddress(t), tenantsFile: o.TenantsFile}
+	w := &Weir{t: t, mqtt: freeAddress(t), http: freeAddress(t), admin: freeAddress(t), tenantsFile: o.TenantsFile}
 	w.web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
 	env := []string{
 		"WEIR_MQTT_ADDR=" + w.mqtt,
 		"WEIR_ADMIN_ADDR=" + w.admin,
-		"WEIR_HTTP_ADDR=off",
+		"WEIR_HTTP_ADDR=" + w.http,
 		"WEIR_LOG_FORMAT=json",
 		"GORACE=halt_on_error=0",
 	}
@@ -83,6 +84,9 @@ func Start(t testing.TB, o Options) *Weir {
 
 // MQTT is the address of the MQTT listener, host:port.
 func (w *Weir) MQTT() string { return w.mqtt }
+
+// HTTP is the address of the HTTP listener, host:port.
+func (w *Weir) HTTP() string { return w.http }
 
 // NATS is the URL of the embedded or external server.
 func (w *Weir) NATS() string { return w.nats }
