@@ -53,6 +53,7 @@ type ConsumerKind string
 const (
 	BridgeShared    ConsumerKind = "bridge_shared"    // of all sessions of a bridge that keep up
 	BridgeOwn       ConsumerKind = "bridge_own"       // of one session that has fallen behind the others of its bridge
+	OfSubscriber    ConsumerKind = "subscriber"       // of a named subscriber, over WebSocket or native NATS, kept until that is removed
 	NativeDurable   ConsumerKind = "native_durable"   // of a native service, kept until it is deleted
 	NativeEphemeral ConsumerKind = "native_ephemeral" // of a native service, gone when that is
 )
@@ -61,7 +62,8 @@ const (
 type StoredConsumer struct {
 	Name           string
 	Kind           ConsumerKind
-	Bridge         string    // of which bridge; empty: a native service's
+	Bridge         string    // of which bridge; empty: not a bridge's
+	Subscriber     string    // of which named subscriber; empty: not one's
 	Pending        uint64    // messages that were not delivered to it yet, of all topics that it is for
 	Unacknowledged uint64    // delivered and not acknowledged, likewise
 	Active         time.Time // the last delivery or acknowledgement; zero: none yet
@@ -146,6 +148,9 @@ func storedConsumer(c *natsjs.ConsumerInfo, s *natsjs.StreamInfo) StoredConsumer
 		if rest == "" || strings.HasPrefix(rest, "_r") { // reader.Config.Durable, and what follows once that name is spent
 			stored.Kind = BridgeShared
 		}
+	}
+	if name := c.Config.Metadata[message.MetaSubscriber]; name != "" && isSubscriber(c.Name) {
+		stored.Subscriber, stored.Bridge, stored.Kind = name, "", OfSubscriber
 	}
 	stored.Lag = stored.Pending + stored.Unacknowledged
 	stored.HoldsOldest = s.Config.Retention == natsjs.InterestPolicy && s.State.Msgs > 0 && stored.Lag > 0 &&

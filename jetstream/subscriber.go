@@ -181,7 +181,7 @@ func (s *Subscriber) open(
 ) (*reader.Reader, error) {
 	chooser, _ := sink.(reader.Chooser)
 	config := s.readerConfig(shard, stream, "")
-	config.Durable, config.Deliver, config.Keep = s.id, adoptedDeliver(s.id, stream), true
+	config.Durable, config.Deliver, config.Keep, config.Metadata = s.id, adoptedDeliver(s.id, stream), true, s.key.metadata()
 	config.Filters, config.MaxWindow, config.Reattach = filters, subscriberWindow, reattach
 	config.Decode = (&decoder{log: s.Log, chooser: chooser}).decode
 	return reader.Open(ctx, config, sink)

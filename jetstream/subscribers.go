@@ -43,6 +43,11 @@ func (k SubscriberKey) id() string {
 	return subscriberPrefix + naming.Hash(k.Name+"\x00"+k.Filter)
 }
 
+// metadata is what its consumers say of it.
+func (k SubscriberKey) metadata() map[string]string {
+	return message.Consumer("", k.Filter, k.Name).Metadata
+}
+
 // subscriberPrefix tells the consumers of subscribers from those of bridges.
 const subscriberPrefix = "s_"
 
@@ -282,7 +287,7 @@ func (s *subscribers) prepare(ctx context.Context, stream string, key Subscriber
 	id := key.id()
 	return reader.Prepare(ctx, reader.Config{
 		JetStream: s.log.link.js, Stream: stream, Durable: id, Deliver: adoptedDeliver(id, stream),
-		Filters: filters, Start: start, Keep: true, MaxWindow: subscriberWindow,
+		Filters: filters, Start: start, Keep: true, Metadata: key.metadata(), MaxWindow: subscriberWindow,
 	})
 }
 

@@ -14,10 +14,11 @@ import (
 
 // What streams and consumers say about themselves.
 const (
-	metaTenant       = "weir.tenant"
-	metaTopic        = "weir.topic"
-	metaFilter       = "weir.filter"
-	metaSubscriber   = "weir.subscriber"
+	metaTenant = "weir.tenant"
+	metaTopic  = "weir.topic"
+	metaFilter = "weir.filter"
+	// MetaSubscriber is the name of the durable subscriber that a consumer is one of.
+	MetaSubscriber   = "weir.subscriber"
 	metaSubscription = "weir.subscription"
 	metaSince        = "weir.since" // when the subscription began, where that was not with this consumer
 

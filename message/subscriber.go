@@ -28,7 +28,7 @@ func Consumer(tenant, topicFilter, durable string) natsjs.ConsumerConfig {
 		AckWait:        ackWait,
 		MaxAckPending:  1,
 		MaxDeliver:     -1,
-		Metadata:       map[string]string{metaSubscriber: durable, metaSubscription: topicFilter},
+		Metadata:       map[string]string{MetaSubscriber: durable, metaSubscription: topicFilter},
 	}
 }
 

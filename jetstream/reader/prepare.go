@@ -12,7 +12,7 @@ var ErrTaken = errors.New("reader: the consumer is there and delivers elsewhere"
 
 // Prepare makes the consumer of a reader that is to be opened later, perhaps by another bridge, with Adopt or Keep and the same Stream, Durable
 // and Deliver. It holds every message from then on, those kept so far included unless Start is StartNew. One that is there already is left as it
-// is. Of cfg only these, Keep, JetStream, Filters and MaxWindow count.
+// is. Of cfg only these, Keep, Metadata, JetStream, Filters and MaxWindow count.
 func Prepare(ctx context.Context, cfg Config) error {
 	policy := natsjs.DeliverAllPolicy
 	if cfg.Start == StartNew {
@@ -42,6 +42,7 @@ func (cfg *Config) consumer(durable string, policy natsjs.DeliverPolicy, window 
 		MaxDeliver:     -1,
 		MaxAckPending:  window,
 		IdleHeartbeat:  heartbeat,
+		Metadata:       cfg.Metadata,
 	}
 	if !cfg.Keep {
 		c.InactiveThreshold = inactiveThreshold

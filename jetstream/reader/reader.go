@@ -95,7 +95,9 @@ type Config struct {
 	// Keep says that the consumer is there whether somebody reads or not: it is taken over where it is there, begins at Start where it is not,
 	// and stays when the reader is closed.
 	Keep bool
-	Size int // bytes of a message, as far as that is known beforehand; 0: it is not
+	// Metadata of the consumer, for people.
+	Metadata map[string]string
+	Size     int // bytes of a message, as far as that is known beforehand; 0: it is not
 	// MaxWindow is how many messages may be unacknowledged at most, however small they are: a power of two; 0: 256.
 	MaxWindow int
 	// Pace is shared by the readers of Conn. Nil: each starts over, and asks for its lag, when it has to, however many others do.

@@ -28,6 +28,7 @@ oldest message of the topic is kept for this consumer. Each consumer is one of t
 
   bridge, shared     a bridge's, for all of its sessions that keep up
   bridge, own        a bridge's, for one session that has fallen behind the others
+  subscriber NAME    a named subscriber's, which holds its messages until it is removed
   native, durable    a native service's, which holds its messages as long as the consumer exists
   native, ephemeral  a native service's, which goes with it
 
@@ -137,7 +138,7 @@ func (d details) consumerTable(now time.Time) *table {
 	t := newTable(headers...)
 	for _, c := range d.Details {
 		cells := []string{
-			who[c.Kind], lagText(c.Lag, c.LagExact), strconv.FormatUint(c.Pending, 10), strconv.FormatUint(c.Unacknowledged, 10),
+			whose(c), lagText(c.Lag, c.LagExact), strconv.FormatUint(c.Pending, 10), strconv.FormatUint(c.Unacknowledged, 10),
 			ageText(c.LastActive, now), holdsText(c.HoldsOldest), printable(c.Name),
 		}
 		if d.Shared == nil {
@@ -156,6 +157,14 @@ func holdsText(holds *bool) string {
 		return "yes"
 	}
 	return "no"
+}
+
+// whose says in words whose a consumer is.
+func whose(c consumer) string {
+	if c.Kind == jetstream.OfSubscriber {
+		return "subscriber " + printable(c.Subscriber)
+	}
+	return who[c.Kind]
 }
 
 var who = map[jetstream.ConsumerKind]string{

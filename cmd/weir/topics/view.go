@@ -67,6 +67,7 @@ type consumer struct {
 	Name           string                 `json:"name"`
 	Kind           jetstream.ConsumerKind `json:"kind"`
 	Bridge         string                 `json:"bridge"`
+	Subscriber     string                 `json:"subscriber,omitempty"`
 	Pending        uint64                 `json:"pending"`        // of all topics that the consumer is for
 	Unacknowledged uint64                 `json:"unacknowledged"` // likewise
 	Lag            uint64                 `json:"lag"`            // of this topic
@@ -122,7 +123,7 @@ func newDetails(i *jetstream.Inspector, t jetstream.StoredTopic) details {
 	}
 	for _, c := range t.Consumers {
 		one := consumer{
-			Name: c.Name, Kind: c.Kind, Bridge: c.Bridge, Pending: c.Pending, Unacknowledged: c.Unacknowledged,
+			Name: c.Name, Kind: c.Kind, Bridge: c.Bridge, Subscriber: c.Subscriber, Pending: c.Pending, Unacknowledged: c.Unacknowledged,
 			Lag: c.Lag, LagExact: !c.Unsure, LastActive: moment(c.Active),
 		}
 		if !c.Unsure {
