@@ -40,6 +40,13 @@
 // subject that both can tell, or deletes it where nobody wants the topic any more. A consumer is made only for
 // a bridge whose lease lives; when it ends, its filters go first, then what is being created is waited for, then its consumers go.
 //
+// # Subscribers
+//
+// A named subscriber, whose messages are kept while it is away, has an entry in the register, and consumers that stay: on the streams that there
+// are, made by the bridge that opens it first; on those of topics to come, by their creators, as for filters; on the shared streams to which topics move, by
+// whoever moves them. One bridge at a time serves it, by a claim as of client identifiers, and others pass connections on to that one (package tunnel). Native
+// services that consume by themselves have such an entry, too. docs/adr/009-named-subscribers.md and 010-one-bridge-serves-a-subscriber.md say why.
+//
 // # Rules
 //
 // The rules that place topics are a record in the register too. A change of them that moves topics goes through phases, which one bridge carries out

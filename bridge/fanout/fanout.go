@@ -14,6 +14,9 @@
 // matches, before the reader exists, so that these see all that it delivers; for a topic that was created after the filter
 // was announced that is everything. Topics that existed before are attached one by one, and begin after what was stored.
 //
+// A hub for named subscribers (Config.Keep) has logs of one session each, whose consumers stay when nobody reads. There, what lies in streams that
+// topics have moved away from comes first, see former.go.
+//
 // Where a rule bounds what a subscription may hold, the oldest messages are let go for it, see hold.go.
 //
 // Lock order: session, Hub.mu, feed.mu, then Member.mu, overflows.mu or the reader; a session is called with none of them held. Whatever
