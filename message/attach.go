@@ -10,6 +10,8 @@ import (
 	"time"
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weirmq/weir/filter"
 )
 
 // What streams and consumers say about themselves.
@@ -58,20 +60,24 @@ func (s *Subscription) begin(ctx context.Context) error {
 	}
 	// Those that exist come first: they tell since when there is a subscription.
 	var missing []string
-	for name, parked := range names {
+	for name := range names {
 		found, err := s.open(ctx, name, nil)
 		if err != nil {
 			return err
 		}
-		if !found && !parked {
+		if !found {
 			missing = append(missing, name)
 		}
 	}
+	first := s.since.IsZero()
 	config := s.consumer(natsjs.DeliverNewPolicy)
-	if !s.since.IsZero() {
+	if !first {
 		config = s.later()
 	}
 	for _, name := range missing {
+		if first && names[name] {
+			continue
+		}
 		if _, err := s.open(ctx, name, &config); err != nil {
 			return err
 		}
@@ -113,7 +119,7 @@ func (s *Subscription) open(ctx context.Context, name string, config *natsjs.Con
 		return false, nil
 	}
 	consumer, err := stream.Consumer(ctx, ConsumerName(s.durable))
-	if errors.Is(err, natsjs.ErrConsumerNotFound) && config != nil {
+	if errors.Is(err, natsjs.ErrConsumerNotFound) && config != nil && s.wants(stream.CachedInfo()) {
 		if consumer, err = stream.CreateConsumer(ctx, *config); errors.Is(err, natsjs.ErrConsumerExists) { // by another process
 			consumer, err = stream.Consumer(ctx, ConsumerName(s.durable))
 		}
@@ -138,6 +144,21 @@ func began(info *natsjs.ConsumerInfo) time.Time {
 		return since
 	}
 	return info.Created
+}
+
+// wants tells whether a stream is worth a consumer: one that is parked may be about to be opened for the first time, or have nothing for the subscription.
+func (s *Subscription) wants(info *natsjs.StreamInfo) bool {
+	if !isParked(info.Config) {
+		return true
+	}
+	if info.State.Msgs == 0 || info.State.LastTime.Before(s.since) {
+		return false
+	}
+	if topic := info.Config.Metadata[metaTopic]; topic != "" {
+		return filter.Match(s.filter, topic)
+	}
+	f := info.Config.Metadata[metaFilter]
+	return f != "" && filter.Intersects(s.filter, f)
 }
 
 // add notes a place, or what has become of one.

@@ -18,12 +18,13 @@ const (
 	orderInterval = 50 * time.Millisecond
 	// followTimeout bounds one look at the streams.
 	followTimeout = 10 * time.Second
-	// retireAfter is how long a parked stream keeps its consumer after everything was consumed: some come back.
+	// retireAfter is how long a parked stream keeps its consumer at least: some come back.
 	retireAfter = time.Minute
 )
 
 // Consume calls handler with one message after the other until ctx ends, and then returns nil. The messages of a topic come in the order
-// in which they were stored, also where a change of the topic rules has moved the topic from one stream to another. A message that was not acknowledged comes
+// in which they were stored, also where a change of the topic rules has moved the topic from one stream that was
+// found to another. A message that was not acknowledged comes
 // again, before those behind it, to this call or to a later one, of this process or another: at least once. Several processes may consume one
 // subscription; each message then goes to one of them, in order of each stream, but not where topics move.
 //
@@ -157,10 +158,7 @@ func (s *Subscription) look(ctx context.Context) error {
 		}
 		delete(names, p.stream)
 	}
-	for name, parked := range names {
-		if parked {
-			continue // it is being made, or is from before the subscription
-		}
+	for name := range names {
 		config := s.later()
 		_, err := s.open(ctx, name, &config)
 		errs = append(errs, err)
@@ -195,7 +193,7 @@ func (s *Subscription) remove(p *place) {
 	}
 }
 
-// retire takes the consumer away from a stream that topics have moved away from, once it has been empty for this subscription for long enough, so that Weir can
+// retire takes the consumer away from a stream that topics have moved away from, once it has been so for long enough and nobody's messages are left, so that Weir can
 // delete the stream.
 func (s *Subscription) retire(ctx context.Context, p *place) error {
 	p.mu.Lock()
@@ -204,11 +202,11 @@ func (s *Subscription) retire(ctx context.Context, p *place) error {
 	if early {
 		return nil
 	}
-	info, err := p.pull().Info(ctx)
+	stream, err := s.js.Stream(ctx, p.stream)
 	if err != nil {
 		return ignoreGone(err)
 	}
-	if info.NumPending > 0 || info.NumAckPending > 0 {
+	if stream.CachedInfo().State.Msgs > 0 {
 		return nil
 	}
 	s.remove(p)

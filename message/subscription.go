@@ -26,7 +26,7 @@ type Subscription struct {
 	tenant  string
 	filter  string
 	durable string
-	// how long a parked stream keeps its consumer after everything was consumed
+	// how long a parked stream keeps its consumer at least
 	retireAfter time.Duration
 
 	mu        sync.Mutex
