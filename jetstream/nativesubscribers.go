@@ -28,6 +28,9 @@ func (l *Log) listenToServices() error {
 			if err := json.Unmarshal(data, &r); err != nil {
 				return &reason.Error{Reason: reason.BadRequest, Message: "the request is not a JSON object with name and filter", Err: err}
 			}
+			if subject == message.SubscriberRemoveSubject(l.tenant) {
+				r.Filter = "#" // a name has one
+			}
 			if err := message.CheckSubscriber(r.Filter, r.Name); err != nil {
 				return badRequest(err)
 			}

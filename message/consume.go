@@ -14,6 +14,8 @@ import (
 const (
 	// followInterval is how often the streams of the tenant are looked at.
 	followInterval = time.Second
+	// ensureInterval is how often Weir is told that the subscription is used.
+	ensureInterval = time.Hour
 	// orderInterval is how often a message is looked at that waits for older ones in other streams.
 	orderInterval = 50 * time.Millisecond
 	// followTimeout bounds one look at the streams.
@@ -115,6 +117,9 @@ func (s *Subscription) follow(ctx context.Context, arrived chan<- *Delivery, wg 
 		}
 		if s.js.Conn().IsClosed() {
 			return nats.ErrConnectionClosed
+		}
+		if time.Since(s.ensured) > ensureInterval {
+			_ = s.ensure(ctx) // so that Weir knows that it is used; there is time to try again
 		}
 		if err := s.look(ctx); definite(err) {
 			return err

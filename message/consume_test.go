@@ -77,7 +77,7 @@ func TestParkedStreamIsReleased(t *testing.T) {
 	js := newJetStream(t)
 	create(t, js, dedicated("a"))
 	create(t, js, dedicated("b"))
-	s, err := Subscribe(t.Context(), js, "acme", "#", "mapper")
+	s, err := attached(t, js, "#")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestParkedStreamIsReleased(t *testing.T) {
 // Where JetStream does not want the consumer, the service learns it: it would miss what is published there.
 func TestConsumeEndsWhereItCannotFollow(t *testing.T) {
 	js := newJetStream(t)
-	s, err := Subscribe(t.Context(), js, "acme", "#", "mapper")
+	s, err := attached(t, js, "#")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestConsumeEndsWhereItCannotFollow(t *testing.T) {
 func TestConsumeEndsWithItsConnection(t *testing.T) {
 	js := newJetStream(t)
 	create(t, js, dedicated("a"))
-	s, err := Subscribe(t.Context(), js, "acme", "#", "mapper")
+	s, err := attached(t, js, "#")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestSubscriptionIsOfItsTenant(t *testing.T) {
 	for _, config := range []natsjs.StreamConfig{dedicated("a"), other, strange} {
 		create(t, js, config)
 	}
-	if _, err := Subscribe(t.Context(), js, "acme", "+", "mapper"); err != nil {
+	if _, err := attached(t, js, "+"); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]error{"MQTT_acme_t_a": nil, "MQTT_other_t_a": natsjs.ErrConsumerNotFound, "STRANGE": natsjs.ErrConsumerNotFound} {
@@ -157,4 +157,10 @@ func TestSubscriptionIsOfItsTenant(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// attached is a subscription to the streams that there are, where no Weir is.
+func attached(t *testing.T, js natsjs.JetStream, topicFilter string) (*Subscription, error) {
+	s := newSubscription(js, "acme", topicFilter, "mapper")
+	return s, s.begin(t.Context())
 }

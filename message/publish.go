@@ -79,9 +79,14 @@ func PublishTransient(nc *nats.Conn, tenant string, m *Message) error {
 // Ensure makes the stream of a topic where there is none yet, so that what is published to it is stored for whoever subscribes. Publish does it by itself. The error
 // is a *reason.Error.
 func Ensure(ctx context.Context, nc *nats.Conn, tenant, topic string) error {
+	return request(ctx, nc, EnsureSubject(tenant), []byte(topic))
+}
+
+// request asks Weir for something that it does or refuses. The error is a *reason.Error.
+func request(ctx context.Context, nc *nats.Conn, subject string, data []byte) error {
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	m, err := nc.RequestWithContext(ctx, EnsureSubject(tenant), []byte(topic))
+	m, err := nc.RequestWithContext(ctx, subject, data)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return &reason.Error{Reason: reason.NATSUnavailable, Message: "no Weir serves the tenant", Err: err}

@@ -4,8 +4,8 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 )
 
-// SubscriberRequest is what a native service asks of Weir, as JSON: a durable subscriber of its own for a topic filter, or that it be removed. The
-// name is any string of 1 to 128 bytes without control characters, and stands for one filter.
+// SubscriberRequest is what a native service asks of Weir, as JSON: a durable subscriber of its own for a topic filter, or, where the filter does not
+// count, that it be removed. The name is any string of 1 to 128 bytes without control characters, and stands for one filter.
 type SubscriberRequest struct {
 	Name   string `json:"name"`
 	Filter string `json:"filter"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -29,6 +30,8 @@ type Subscription struct {
 	// how long a parked stream keeps its consumer at least
 	retireAfter time.Duration
 
+	ensured time.Time // when Weir was last asked for it; owned by Subscribe, then by follow
+
 	mu        sync.Mutex
 	since     time.Time // when the subscription began, by the server's clock
 	places    map[string]*place
@@ -37,29 +40,30 @@ type Subscription struct {
 }
 
 // Subscribe begins, or takes up again, the durable subscription to a topic filter of the tenant, and returns when everything that is stored from then
-// on to the topics that exist is kept for it. A topic without wildcards is made where it does not exist. The name
-// is any string of 1 to 128 bytes without control characters; it belongs to one filter until Unsubscribe. Nothing is delivered before Consume.
+// on is kept for it, in topics that are created later, too: Weir makes their consumers before anything is stored. A topic without wildcards is made where
+// it does not exist. The name is any string of 1 to 128 bytes without control characters; it belongs to one filter until Unsubscribe, or until nobody has used it for
+// the tenant's subscriber_idle. Nothing is delivered before Consume.
 //
-// Topics that come into being later are found by looking for their streams every second. What is stored in a new one before it is found is lost to this
-// subscription, unless another subscriber or the topic's rule keeps it. Transient topics are not consumed so: subscribe to
-// FilterSubjects with nats.go, and use FromMsg.
+// Transient topics are not consumed so: subscribe to FilterSubjects with nats.go, and use FromMsg.
 func Subscribe(ctx context.Context, js natsjs.JetStream, tenant, topicFilter, durable string) (*Subscription, error) {
 	if err := checkSubscription(topicFilter, durable); err != nil {
 		return nil, err
 	}
-	s := &Subscription{
-		js: js, tenant: tenant, filter: topicFilter, durable: durable, retireAfter: retireAfter,
-		places: make(map[string]*place), dedicated: make(map[string][]*place),
-	}
-	if !filter.HasWildcards(topicFilter) {
-		if err := Ensure(ctx, js.Conn(), tenant, topicFilter); err != nil {
-			return nil, err
-		}
+	s := newSubscription(js, tenant, topicFilter, durable)
+	if err := s.ensure(ctx); err != nil {
+		return nil, err
 	}
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+func newSubscription(js natsjs.JetStream, tenant, topicFilter, durable string) *Subscription {
+	return &Subscription{
+		js: js, tenant: tenant, filter: topicFilter, durable: durable, retireAfter: retireAfter, ensured: time.Now(),
+		places: make(map[string]*place), dedicated: make(map[string][]*place),
+	}
 }
 
 func checkSubscription(topicFilter, durable string) error {
@@ -86,16 +90,22 @@ func ConsumerName(durable string) string {
 	return "s_" + hex.EncodeToString(sum[:16])
 }
 
-// Unsubscribe ends a durable subscription, with all that is kept for it. Nobody may be consuming it. There need not be one.
-func Unsubscribe(ctx context.Context, js natsjs.JetStream, tenant, durable string) error {
-	names, err := streamNames(ctx, js, tenant, FilterSubjects(tenant, "#"))
+// ensure asks Weir to make the subscription's consumers, now and on streams to come.
+func (s *Subscription) ensure(ctx context.Context) error {
+	data, err := json.Marshal(SubscriberRequest{Name: s.durable, Filter: s.filter})
 	if err != nil {
 		return err
 	}
-	for name := range names {
-		if err := ignoreGone(js.DeleteConsumer(ctx, name, ConsumerName(durable))); err != nil {
-			return fmt.Errorf("consumer of %q on stream %s: %w", durable, name, err)
-		}
+	s.ensured = time.Now()
+	return request(ctx, s.js.Conn(), SubscriberEnsureSubject(s.tenant), data)
+}
+
+// Unsubscribe ends a durable subscription, with all that is kept for it. Nobody may be consuming it. There need not be one. The error is a
+// *reason.Error.
+func Unsubscribe(ctx context.Context, js natsjs.JetStream, tenant, durable string) error {
+	data, err := json.Marshal(SubscriberRequest{Name: durable})
+	if err != nil {
+		return err
 	}
-	return nil
+	return request(ctx, js.Conn(), SubscriberRemoveSubject(tenant), data)
 }
