@@ -40,9 +40,6 @@ func (l *Log) clean() {
 		if err := l.deleteEmptyLists(l.store.ctx, parkedAge); err != nil && l.store.ctx.Err() == nil {
 			l.log.Info("lists of topics that no rule has not cleaned up", zap.Error(err))
 		}
-		if err := l.removeUnused(l.store.ctx); err != nil && l.store.ctx.Err() == nil {
-			l.log.Info("subscribers that nobody uses not cleaned up", zap.Error(err))
-		}
 		for _, t := range l.register.all() {
 			if l.store.ctx.Err() != nil {
 				return

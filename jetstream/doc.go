@@ -56,7 +56,7 @@
 //
 // # Goroutines
 //
-// A Store runs one for its lease, one for the keys that sign tokens, ten per tenant (for the rules, three; for the topics that are not used any more, for streams with old
+// A Store runs one for its lease, one for the keys that sign tokens, eleven per tenant (for the rules, three; for the topics that are not used any more, and for such subscribers, for streams with old
 // limits, for claims that nobody has, for presence events, for the own filters, for the topics that are created for them, and for
 // consumers that nobody wants), one for each topic that is being made, and those of the followed streams and of the
 // publishers. Close waits for all of them.

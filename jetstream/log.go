@@ -120,7 +120,7 @@ func (l *Log) start(ctx context.Context) error {
 		return err
 	}
 	for _, f := range []func(){
-		l.clean, l.keepLimits, l.sessions.reconcile, l.tell, l.keepFilters, l.tellCreated, l.discardConsumers,
+		l.clean, l.keepLimits, l.sessions.reconcile, l.tell, l.keepFilters, l.tellCreated, l.discardConsumers, l.keepSubscribers,
 		l.rules.keepUp, l.rules.keepMoving, l.rules.keepDraining,
 	} {
 		if !l.store.spawn(f) {
