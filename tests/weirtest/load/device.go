@@ -1,10 +1,7 @@
 package load
 
 import (
-	"maps"
-	"slices"
 	"strconv"
-	"sync"
 	"testing"
 
 	"github.com/weirmq/weir/codec"
@@ -13,13 +10,11 @@ import (
 
 // Device is an MQTT subscriber that stays connected and acknowledges everything.
 type Device struct {
+	*Record
 	who  string
 	conn *weirtest.Conn
 	over chan struct{} // closed at the end of the connection
 	err  error         // why it ended; set before over is closed
-
-	mu     sync.Mutex
-	topics map[string]*received
 }
 
 // Subscribe subscribes with QoS 1 until the end of the test.
@@ -29,9 +24,8 @@ func Subscribe(t testing.TB, address string, v codec.Version, clientID string, f
 	for _, filter := range filters {
 		client.Subscribe(filter, 1)
 	}
-	d := &Device{
-		who: "MQTT " + v.String() + " " + clientID, conn: client.Conn, over: make(chan struct{}), topics: map[string]*received{},
-	}
+	who := "MQTT " + v.String() + " " + clientID
+	d := &Device{who: who, conn: client.Conn, over: make(chan struct{}), Record: NewRecord(who)}
 	go func() {
 		defer close(d.over)
 		d.err = d.run(t)
@@ -58,7 +52,7 @@ func (d *Device) run(t testing.TB) error {
 		if err != nil {
 			t.Errorf("%s: received %q", d.who, p.Payload)
 		}
-		d.of(string(p.Topic)).add(n)
+		d.Add(string(p.Topic), n)
 		if p.QoS == 0 {
 			continue
 		}
@@ -68,25 +62,10 @@ func (d *Device) run(t testing.TB) error {
 	}
 }
 
-func (d *Device) of(topic string) *received {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	r := d.topics[topic]
-	if r == nil {
-		r = newReceived(d.who)
-		d.topics[topic] = r
-	}
-	return r
-}
-
 // Check waits until everything has come that was acknowledged, or for Patience, and compares. The connection must have stayed.
 func (d *Device) Check(t testing.TB, acknowledged map[string][]int64) {
 	t.Helper()
-	for topic, want := range acknowledged {
-		d.of(topic).await(want)
-		d.of(topic).check(t, topic, want)
-	}
-	tell(t, d.who, d.all())
+	d.Record.Check(t, acknowledged)
 	d.stays(t)
 }
 
@@ -105,15 +84,6 @@ func (d *Device) CheckOrder(t testing.TB, acknowledged map[string][]int64) (miss
 	d.stays(t)
 	return missing
 }
-
-func (d *Device) all() []*received {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Collect(maps.Values(d.topics))
-}
-
-// Last is the highest number that has come on the topic; -1: none.
-func (d *Device) Last(topic string) int64 { return d.of(topic).last() }
 
 // stays fails the test when the connection has ended.
 func (d *Device) stays(t testing.TB) {

@@ -26,6 +26,8 @@ type Publisher struct {
 	Topics    []string
 	// Patience is how long it waits for an answer before it connects again by itself.
 	Patience time.Duration
+	// Every is how long it lets pass from one publish to the next; 0: as fast as answers come.
+	Every time.Duration
 
 	acked atomic.Int64 // the numbers below it are acknowledged
 	sent  int64        // the numbers below it have been sent at least once; owned by run
@@ -116,6 +118,8 @@ func (p *Publisher) read(conn *weirtest.Conn, answers chan<- struct{}) error {
 // write sends what is not acknowledged, and more, until the connection ends or, after stop, all is acknowledged.
 func (p *Publisher) write(ctx context.Context, conn *weirtest.Conn, stop <-chan struct{}, answers <-chan struct{}, over chan error) (finished bool, err error) {
 	next, free := p.acked.Load(), window
+	pace := time.NewTicker(max(p.Every, 1))
+	defer pace.Stop()
 	for {
 		stopping := closed(stop)
 		if stopping && p.acked.Load() == p.sent {
@@ -126,6 +130,9 @@ func (p *Publisher) write(ctx context.Context, conn *weirtest.Conn, stop <-chan 
 				return false, err
 			}
 			next++
+			if p.Every > 0 {
+				<-pace.C
+			}
 			p.sent = max(p.sent, next)
 			free--
 			// Answers that have come already make room, and show the end of the connection.
