@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// User and Password are what every client logs in with. Weir knows the user, the other systems let anyone in.
+// What clients log in with. Weir and nats-server know the users, the other systems let anyone in.
 const (
-	User     = "bench/client"
-	Password = "bench"
+	user     = "bench/client"
+	service  = "bench/service" // a microservice
+	password = "bench"
 )
 
 // keepAlive is in seconds: longer than any silence in a run.
@@ -40,8 +41,8 @@ func connect(ctx context.Context, addr, clientID string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn, packets: newPacketReader(conn)}
-	body, err := c.request(appendConnect(nil, clientID, User, Password, keepAlive), headerConnack)
+	c := &client{conn: conn, packets: newPacketReader(conn, parse)}
+	body, err := c.request(appendConnect(nil, clientID, user, password, keepAlive), headerConnack)
 	if err == nil && (len(body) != 2 || body[1] != 0) {
 		err = fmt.Errorf("refused: CONNACK % x", body)
 	}
@@ -86,3 +87,5 @@ func (c *client) request(packet []byte, want byte) (body []byte, err error) {
 	}
 	return body, c.conn.SetDeadline(time.Time{})
 }
+
+func (c *client) close() { c.conn.Close() }

@@ -90,7 +90,7 @@ func decodePublish(body []byte) (packetID uint16, payload []byte, err error) {
 	return binary.BigEndian.Uint16(body[n:]), body[n+2:], nil
 }
 
-// parse takes the first packet from b; size is 0 while b does not hold all of it.
+// parse is the framing of MQTT.
 func parse(b []byte) (header byte, body []byte, size int, err error) {
 	length, shift := 0, 0
 	for i := 1; i < len(b); i++ {
@@ -112,23 +112,27 @@ func parse(b []byte) (header byte, body []byte, size int, err error) {
 	return 0, nil, 0, nil
 }
 
+// framing takes the first packet from b; size is 0 while b does not hold all of it.
+type framing func(b []byte) (header byte, body []byte, size int, err error)
+
 // packetReader cuts a byte stream into packets.
 type packetReader struct {
-	src io.Reader
+	src   io.Reader
+	parse framing
 
 	buf        []byte
 	start, end int // buf[start:end] is unread
 }
 
-func newPacketReader(src io.Reader) *packetReader {
-	return &packetReader{src: src, buf: make([]byte, 2*maxPacket)}
+func newPacketReader(src io.Reader, parse framing) *packetReader {
+	return &packetReader{src: src, parse: parse, buf: make([]byte, 2*maxPacket)}
 }
 
 // next returns one packet, whose body is valid until the call after the next that reads; a call reads only
 // when [packetReader.buffered] is false.
 func (r *packetReader) next() (header byte, body []byte, err error) {
 	for {
-		header, body, size, err := parse(r.buf[r.start:r.end])
+		header, body, size, err := r.parse(r.buf[r.start:r.end])
 		if err != nil {
 			return 0, nil, err
 		}
@@ -150,6 +154,6 @@ func (r *packetReader) next() (header byte, body []byte, err error) {
 
 // buffered tells whether the next packet is here already.
 func (r *packetReader) buffered() bool {
-	_, _, size, err := parse(r.buf[r.start:r.end])
+	_, _, size, err := r.parse(r.buf[r.start:r.end])
 	return size > 0 || err != nil
 }

@@ -75,7 +75,7 @@ func TestPacketReader(t *testing.T) {
 		"whole": bytes.NewReader(stream),
 		"bytes": iotest.OneByteReader(bytes.NewReader(stream)),
 	} {
-		r := newPacketReader(src)
+		r := newPacketReader(src, parse)
 		for i := range count {
 			_, body, err := r.next()
 			if err != nil {
@@ -97,7 +97,7 @@ func TestPacketReader(t *testing.T) {
 
 func TestPacketReaderKnowsWhatIsBuffered(t *testing.T) {
 	two := appendPuback(appendPuback(nil, 1), 2)
-	r := newPacketReader(bytes.NewReader(two))
+	r := newPacketReader(bytes.NewReader(two), parse)
 	for _, want := range []bool{true, false} {
 		if _, _, err := r.next(); err != nil {
 			t.Fatal(err)

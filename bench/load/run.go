@@ -27,18 +27,35 @@ const pacedWindow = 60_000
 // drainTimeout is how long the last messages may take.
 const drainTimeout = 10 * time.Second
 
+// Kind is how messages come to the server, or from it.
+type Kind string
+
+// The kinds. Publishers are none over WebSocket.
+const (
+	MQTT Kind = ""
+	JSON Kind = "weir.v1.json" // over WebSocket
+	Avro Kind = "Avro"         // over WebSocket
+	NATS Kind = "NATS"         // to or from JetStream
+	Like Kind = "like Weir"    // the same with nats-server's user who may do what Weir lets a service do, and with the headers that Weir writes
+)
+
 // Config says what a run does.
 type Config struct {
-	Addr       string        // of the MQTT server
+	MQTTAddr   string
+	HTTPAddr   string // where WebSockets are
+	NATSAddr   string
+	From, To   Kind
 	Publishers int           // at least 1
-	Topics     int           // publisher i publishes to topic i modulo Topics
+	Topics     int           // publisher i publishes to topic i modulo Topics; more than 1 between MQTT and MQTT only
 	Interval   time.Duration // between messages of one publisher; 0: as fast as possible
+	Backlog    int64         // so many messages are stored before the subscriber receives, and none after; a multiple of Batch
 }
 
 // Run is load on one server, from Start to Stop.
 type Run struct {
 	// immutable
-	subscriber  *subscriber
+	in          *intake
+	subscriber  subscriber
 	publishers  []*publisher
 	undelivered *semaphore.Weighted
 	limit       int64 // weight of undelivered
@@ -60,11 +77,14 @@ type Outcome struct {
 	Samples    []Sample // of a paced run, in order of arrival
 }
 
-// Start connects everyone, subscribes, and begins to publish. After a nil error Stop must be called.
+// Start connects everyone, subscribes, and begins to publish; or publishes the backlog, and begins to receive. After a nil error Stop must be called.
 func Start(ctx context.Context, cfg Config) (*Run, error) {
 	batch, window, limit := Batch, int64(Window), int64(Undelivered)
 	if cfg.Interval > 0 {
 		batch, window, limit = 1, pacedWindow, pacedWindow
+	}
+	if cfg.Backlog > 0 {
+		limit = cfg.Backlog
 	}
 	r := &Run{
 		undelivered: semaphore.NewWeighted(limit), limit: limit,
@@ -81,34 +101,48 @@ func Start(ctx context.Context, cfg Config) (*Run, error) {
 	r.failed, r.fail = context.WithCancelCause(ctx)
 	sending, stop := context.WithCancel(r.failed)
 	r.stop = stop
-	r.receiving.Go(r.watched(r.subscriber.receive))
 	for _, p := range r.publishers {
 		r.receiving.Go(r.watched(p.receive))
 		r.sending.Go(r.watched(func() error {
-			if cfg.Interval > 0 {
+			switch {
+			case cfg.Backlog > 0:
+				return p.fill(sending)
+			case cfg.Interval > 0:
 				return p.pace(sending, cfg.Interval)
+			default:
+				return p.flood(sending)
 			}
-			return p.flood(sending)
 		}))
 	}
+	if cfg.Backlog > 0 {
+		_ = r.sending.Wait() // errors are the cause of r.failed
+	}
+	r.receiving.Go(r.watched(r.subscriber.receive))
 	return r, nil
 }
 
 func (r *Run) connect(ctx context.Context, cfg Config, topics []string, batch int, window int64) error {
-	c, err := connect(ctx, cfg.Addr, "bench-subscriber")
-	if err != nil {
-		return err
-	}
-	r.subscriber = newSubscriber(c, cfg.Publishers, r.undelivered, cfg.Interval > 0)
-	if err := c.subscribe(topics); err != nil {
+	r.in = newIntake(cfg.Publishers, r.undelivered, cfg.Interval > 0)
+	var err error
+	if r.subscriber, err = subscribe(ctx, cfg, topics, r.in); err != nil {
 		return err
 	}
 	for i := range cfg.Publishers {
-		c, err := connect(ctx, cfg.Addr, fmt.Sprintf("bench-publisher-%02d", i))
+		topic := topics[i%len(topics)]
+		var l link
+		clientID := fmt.Sprintf("bench-publisher-%02d", i)
+		switch cfg.From {
+		case NATS:
+			l, err = linkNATS(cfg.NATSAddr, user, topic, batch, nil)
+		case Like:
+			l, err = linkNATS(cfg.NATSAddr, service, topic, batch, weirHeader(clientID))
+		default:
+			l, err = linkMQTT(ctx, cfg.MQTTAddr, clientID, topic, batch)
+		}
 		if err != nil {
 			return err
 		}
-		r.publishers = append(r.publishers, newPublisher(c, i, topics[i%len(topics)], batch, window, r.undelivered))
+		r.publishers = append(r.publishers, newPublisher(l, i, int64(batch), window, r.undelivered))
 	}
 	return nil
 }
@@ -124,10 +158,17 @@ func (r *Run) watched(f func() error) func() error {
 }
 
 // Delivered is the number of messages delivered so far.
-func (r *Run) Delivered() int64 { return r.subscriber.delivered.Load() }
+func (r *Run) Delivered() int64 { return r.in.delivered.Load() }
 
 // Failed ends with the first error, which is its cause, or with the context given to Start.
 func (r *Run) Failed() context.Context { return r.failed }
+
+// WaitDrained returns when everything of a backlog is delivered, or when the run has failed.
+func (r *Run) WaitDrained() {
+	if r.undelivered.Acquire(r.failed, r.limit) == nil {
+		r.undelivered.Release(r.limit)
+	}
+}
 
 // Stop ends publishing, waits for what is still on its way, and disconnects. It returns the error that ended
 // the run, if one did.
@@ -141,10 +182,10 @@ func (r *Run) Stop() (Outcome, error) {
 	_ = r.receiving.Wait() // what it says now is that the connections are closed
 
 	o := Outcome{
-		Delivered:  r.subscriber.delivered.Load(),
-		Late:       r.subscriber.late,
-		Duplicates: r.subscriber.duplicates,
-		Samples:    r.subscriber.samples,
+		Delivered:  r.in.delivered.Load(),
+		Late:       r.in.late,
+		Duplicates: r.in.duplicates,
+		Samples:    r.in.samples,
 	}
 	for _, p := range r.publishers {
 		o.Sent += int64(p.sequence)
@@ -170,9 +211,9 @@ func (r *Run) drain() error {
 
 func (r *Run) close() {
 	if r.subscriber != nil {
-		r.subscriber.client.conn.Close()
+		r.subscriber.close()
 	}
 	for _, p := range r.publishers {
-		p.client.conn.Close()
+		p.link.close()
 	}
 }

@@ -56,7 +56,7 @@ func TestRun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr, published, _ := startServer(t)
-			cfg.Addr = addr
+			cfg.MQTTAddr = addr
 			if err := Probe(t.Context(), addr); err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +95,7 @@ func TestRun(t *testing.T) {
 
 func TestRunEndsWithTheServer(t *testing.T) {
 	addr, published, stop := startServer(t)
-	run, err := Start(t.Context(), Config{Addr: addr, Publishers: 1, Topics: 1})
+	run, err := Start(t.Context(), Config{MQTTAddr: addr, Publishers: 1, Topics: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestRunEndsWithTheServer(t *testing.T) {
 func TestRunEndsWithItsContext(t *testing.T) {
 	addr, published, _ := startServer(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	run, err := Start(ctx, Config{Addr: addr, Publishers: 1, Topics: 1})
+	run, err := Start(ctx, Config{MQTTAddr: addr, Publishers: 1, Topics: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

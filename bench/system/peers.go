@@ -13,12 +13,25 @@ import (
 // ownModule is the directory of the bench's module, where the bench runs; its go.mod says the peers' versions.
 const ownModule = "."
 
-// natsConfig is the least that gives MQTT, JetStream on files and a server name, and one more setting: max_ack_pending
+// natsConfig is the least that gives MQTT, JetStream on files and a server name, and two more settings: max_ack_pending
 // bounds a subscription and the whole session alike, so with several subscriptions the default of 1,024 makes the
-// server leave out messages and deliver them 30 s later.
+// server leave out messages and deliver them 30 s later; and of its users one has what a service of Weir's tenant may do, for comparisons with
+// that. The other one may do everything, which costs nothing.
 const natsConfig = `server_name: bench
 listen: %q
 jetstream { store_dir: %q }
+authorization {
+  users: [
+    { user: "bench/client", password: bench }
+    { user: "bench/service", password: bench, permissions: {
+      publish: [
+        "mqtt.bench.>", "weir.topic.ensure.bench", "$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
+        "$JS.API.CONSUMER.>", "$JS.ACK.>", "$JS.FC.>"
+      ]
+      subscribe: [ "mqtt.bench.>", "weir.events.bench.>", "_INBOX.>" ]
+    } }
+  ]
+}
 mqtt {
   listen: %q
   max_ack_pending: 6000
@@ -41,7 +54,7 @@ func prepareNATS(ctx context.Context, dir string) (System, error) {
 			return launch{}, err
 		}
 		config, err := writeFile(dir, "nats.conf", fmt.Sprintf(natsConfig, addrs[0], filepath.Join(dir, "store"), addrs[1]))
-		return launch{addr: addrs[1], path: path, args: []string{"-c", config}}, err
+		return launch{addr: addrs[1], nats: addrs[0], path: path, args: []string{"-c", config}}, err
 	}}, nil
 }
 

@@ -26,6 +26,8 @@ const (
 type Process struct {
 	// Addr is where it speaks MQTT.
 	Addr string
+	// HTTP is where it serves microservices, and NATS where it speaks NATS, if it does.
+	HTTP, NATS string
 
 	cmd    *exec.Cmd
 	dir    string
@@ -67,7 +69,7 @@ func (p *Process) exec(prepare func(dir string) (launch, error)) error {
 	if p.log, err = os.Create(filepath.Join(p.dir, "log")); err != nil {
 		return err
 	}
-	p.Addr = l.addr
+	p.Addr, p.HTTP, p.NATS = l.addr, l.http, l.nats
 	p.cmd = exec.Command(l.path, l.args...)
 	p.cmd.Dir = p.dir
 	p.cmd.Env = append(inherited(), l.env...)

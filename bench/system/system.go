@@ -24,6 +24,8 @@ type System struct {
 // launch is how to start a server.
 type launch struct {
 	addr string // where it will speak MQTT
+	http string // where it will serve microservices, if it does
+	nats string // where it will speak NATS, if it does
 	path string
 	args []string
 	env  []string // besides what is inherited

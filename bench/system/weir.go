@@ -8,12 +8,13 @@ import (
 // productModule is the directory of Weir's module, seen from where the bench runs.
 const productModule = ".."
 
-// weirTenants knows the user the load generator logs in as. It has room for the whole load: as many unacknowledged deliveries per session as nats-server allows by
+// weirTenants knows the users the load generator logs in as. It has room for the whole load: as many unacknowledged deliveries per session as nats-server allows by
 // default (1,024), and a backlog that never fills.
 const weirTenants = `tenants:
   bench:
     users:
       client: {password: bench, role: device}
+      service: {password: bench, role: application}
     quotas:
       inflight: 1024
       backlog_bytes: 268435456
@@ -30,15 +31,15 @@ func prepareWeir(ctx context.Context, dir string) (System, error) {
 		return System{}, err
 	}
 	return System{Name: Weir, Version: version, launch: func(dir string) (launch, error) {
-		addrs, err := freeAddrs(3)
+		addrs, err := freeAddrs(4)
 		if err != nil {
 			return launch{}, err
 		}
 		tenants, err := writeFile(dir, "tenants.yaml", weirTenants)
-		return launch{addr: addrs[0], path: path, env: []string{
+		return launch{addr: addrs[0], http: addrs[1], nats: addrs[3], path: path, env: []string{
 			"WEIR_DATA_DIR=" + filepath.Join(dir, "data"),
 			"WEIR_TENANTS_FILE=" + tenants,
-			"WEIR_NATS_ADDR=off",
+			"WEIR_NATS_ADDR=" + addrs[3],
 			"WEIR_MQTT_ADDR=" + addrs[0],
 			"WEIR_HTTP_ADDR=" + addrs[1],
 			"WEIR_ADMIN_ADDR=" + addrs[2],

@@ -15,8 +15,8 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-func TestSubscriberChecksOrder(t *testing.T) {
-	s := newSubscriber(nil, 2, semaphore.NewWeighted(Undelivered), false)
+func TestIntakeChecksOrder(t *testing.T) {
+	in := newIntake(2, semaphore.NewWeighted(Undelivered), false)
 	for _, step := range []struct {
 		publisher        int
 		sequence         uint64
@@ -35,21 +35,21 @@ func TestSubscriberChecksOrder(t *testing.T) {
 	} {
 		p := make(payload, PayloadSize)
 		p.set(0, step.sequence, step.publisher)
-		fresh, err := s.check(p)
-		if err != nil || fresh != step.fresh || s.late != step.late || s.duplicates != step.duplicates {
-			t.Errorf("%+v: got %v, %d late, %d duplicates, %v", step, fresh, s.late, s.duplicates, err)
+		fresh, err := in.check(p)
+		if err != nil || fresh != step.fresh || in.late != step.late || in.duplicates != step.duplicates {
+			t.Errorf("%+v: got %v, %d late, %d duplicates, %v", step, fresh, in.late, in.duplicates, err)
 		}
 	}
 }
 
-func TestSubscriberRefusesWhatNobodySent(t *testing.T) {
-	s := newSubscriber(nil, 1, semaphore.NewWeighted(Undelivered), false)
+func TestIntakeRefusesWhatNobodySent(t *testing.T) {
+	in := newIntake(1, semaphore.NewWeighted(Undelivered), false)
 	stranger := make(payload, PayloadSize)
 	stranger.set(0, 0, 1)
 	future := make(payload, PayloadSize)
 	future.set(0, maxOvertaken+1, 0)
 	for name, p := range map[string]payload{"short": make(payload, 3), "publisher": stranger, "sequence": future} {
-		if _, err := s.check(p); err == nil {
+		if _, err := in.check(p); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
