@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/weirmq/weir/bench/load"
@@ -19,6 +20,7 @@ const warmUp = time.Second
 type bench struct {
 	tmp      string // where servers put their files
 	systems  []system.System
+	only     string // a part of the titles of the scenarios that are measured
 	rounds   int
 	duration time.Duration
 	progress io.Writer
@@ -27,18 +29,19 @@ type bench struct {
 // run goes round by round through the systems, so that a change of the machine's mood hits all of them.
 func (b bench) run(ctx context.Context) (report, error) {
 	r := newReport(b)
-	for i, s := range scenarios {
+	for i := range r.Scenarios {
+		s := r.Scenarios[i].scenario
 		fmt.Fprintln(b.progress, s.title)
 		for round := range b.rounds {
-			for j, sys := range b.systems {
-				m, err := b.measure(ctx, sys, s)
+			for j, c := range s.rows(b.systems) {
+				m, err := b.measure(ctx, s, c)
 				if ctx.Err() != nil {
 					return report{}, errors.New("interrupted")
 				}
 				if err != nil {
 					return report{}, err
 				}
-				fmt.Fprintf(b.progress, "  round %d/%d  %-10s %s\n", round+1, b.rounds, sys.Name, m.line(s))
+				fmt.Fprintf(b.progress, "  round %d/%d  %-21s %s\n", round+1, b.rounds, c.name, m.line(s))
 				row := &r.Scenarios[i].Rows[j]
 				row.Rounds = append(row.Rounds, m)
 			}
@@ -50,17 +53,18 @@ func (b bench) run(ctx context.Context) (report, error) {
 
 // measure starts a server, loads it, and stops it. What goes wrong with the load is part of the measurement; an
 // error is something that keeps the bench from going on.
-func (b bench) measure(ctx context.Context, sys system.System, s scenario) (_ measurement, err error) {
-	process, err := sys.Start(ctx, b.tmp, load.Probe)
+func (b bench) measure(ctx context.Context, s scenario, c contender) (_ measurement, err error) {
+	i := slices.IndexFunc(b.systems, func(sys system.System) bool { return sys.Name == c.system })
+	process, err := b.systems[i].Start(ctx, b.tmp, load.Probe)
 	if err != nil {
 		return measurement{}, err
 	}
 	defer func() { err = errors.Join(err, process.Stop()) }()
-	run, err := load.Start(ctx, s.config(process.Addr))
+	run, err := load.Start(ctx, s.config(c, process))
 	if err != nil {
 		return measurement{Problem: err.Error()}, nil
 	}
-	from, to, err := b.observe(run, process)
+	from, to, err := b.observe(s, run, process)
 	outcome, failure := run.Stop()
 	if failure != nil {
 		return measurement{Problem: failure.Error()}, nil
@@ -80,13 +84,19 @@ type snapshot struct {
 	rss       int64         // bytes, of the server
 }
 
-// observe takes a snapshot after the warm-up and one at the end. It returns early when the run fails.
-func (b bench) observe(run *load.Run, process *system.Process) (from, to snapshot, err error) {
-	wait(run.Failed(), warmUp)
+// observe takes a snapshot after the warm-up and one at the end; of a backlog at once, and when it has been delivered. It returns early when the run fails.
+func (b bench) observe(s scenario, run *load.Run, process *system.Process) (from, to snapshot, err error) {
+	if s.backlog == 0 {
+		wait(run.Failed(), warmUp)
+	}
 	if from, err = take(run, process); err != nil {
 		return from, to, err
 	}
-	wait(run.Failed(), b.duration)
+	if s.backlog == 0 {
+		wait(run.Failed(), b.duration)
+	} else {
+		run.WaitDrained()
+	}
 	to, err = take(run, process)
 	return from, to, err
 }

@@ -42,6 +42,7 @@ func main() {
 // options are the command line.
 type options struct {
 	systems  []string
+	only     string // a part of the titles of scenarios
 	rounds   int
 	duration time.Duration // of one measurement
 	json     bool
@@ -52,6 +53,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(output)
 	systems := flags.String("systems", strings.Join(system.Names(), ","), "what to compare, comma separated")
+	flags.StringVar(&o.only, "only", "", "scenarios with this in their titles alone")
 	flags.IntVar(&o.rounds, "rounds", 3, "measurements per scenario and system; the median counts")
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "length of a measurement, after a warm-up of a second")
 	flags.BoolVar(&o.json, "json", false, "print JSON with every round")
@@ -81,7 +83,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
 
-	bench := bench{tmp: tmp, rounds: opts.rounds, duration: opts.duration, progress: stderr}
+	bench := bench{tmp: tmp, only: opts.only, rounds: opts.rounds, duration: opts.duration, progress: stderr}
 	for _, name := range opts.systems {
 		fmt.Fprintln(stderr, "preparing", name)
 		s, err := system.Prepare(ctx, name, tmp)

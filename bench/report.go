@@ -3,14 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/weirmq/weir/bench/load"
 	"github.com/weirmq/weir/bench/system"
 )
-
-// reference is the system that ratios are taken to.
-const reference = system.NATS
 
 // report is everything that was measured.
 type report struct {
@@ -29,7 +27,7 @@ type scenarioReport struct {
 	scenario scenario
 }
 
-// row is one system in one scenario.
+// row is one contender in one scenario.
 type row struct {
 	System string        `json:"system"`
 	Median measurement   `json:"median"`
@@ -41,7 +39,7 @@ func newReport(b bench) report {
 		Machine:  system.ThisMachine(),
 		Versions: make(map[string]string),
 		Settings: fmt.Sprintf(
-			"QoS 1, %d B payloads, MQTT 3.1.1, clean sessions; median of %d rounds of %v after a warm-up of %v; for throughput "+
+			"QoS 1, %d B payloads, MQTT 3.1.1, clean sessions, durable subscribers of services; median of %d rounds of %v after a warm-up of %v; for throughput "+
 				"at most %d unacknowledged per publisher and %d undelivered in all, %d per write; nothing is synced per message.",
 			load.PayloadSize, b.rounds, b.duration, warmUp, load.Window, load.Undelivered, load.Batch),
 	}
@@ -50,9 +48,12 @@ func newReport(b bench) report {
 		r.names = append(r.names, s.Name)
 	}
 	for _, s := range scenarios {
+		if !strings.Contains(s.title, b.only) {
+			continue
+		}
 		sr := scenarioReport{Title: s.title, scenario: s}
-		for _, name := range r.names {
-			sr.Rows = append(sr.Rows, row{System: name})
+		for _, c := range s.rows(b.systems) {
+			sr.Rows = append(sr.Rows, row{System: c.name})
 		}
 		r.Scenarios = append(r.Scenarios, sr)
 	}
@@ -76,7 +77,8 @@ func (r report) print(w io.Writer) error {
 		fmt.Fprintf(w, "%s %s\n", name, r.Versions[name])
 	}
 	fmt.Fprintln(w, r.Settings)
-	fmt.Fprintf(w, "× is the ratio to %s. CPU is user and system time of the server, client that of the load generator beside it.\n", reference)
+	fmt.Fprintf(w, "× is the ratio to %s, or to the first row where it has no row of that name. CPU is user and system time of the server, "+
+		"client that of the load generator beside it, publishers and subscriber.\n", system.NATS)
 	for _, s := range r.Scenarios {
 		fmt.Fprintf(w, "\n%s\n", s.Title)
 		if err := s.print(w); err != nil {
@@ -136,10 +138,10 @@ func (s scenarioReport) print(w io.Writer) error {
 	return table.Flush()
 }
 
-// base is the reference system's median, if it was measured without a problem.
+// base is the reference's median, if it was measured without a problem.
 func (s scenarioReport) base() (measurement, bool) {
 	for _, row := range s.Rows {
-		if row.System == reference {
+		if row.System == s.scenario.reference() {
 			return row.Median, row.Median.Problem == ""
 		}
 	}
