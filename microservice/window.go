@@ -19,9 +19,12 @@ const (
 	maxBatchBytes = 64 << 10
 )
 
+// deviceInflight is what a tenant's inflight is by default.
+var deviceInflight = (tenant.Quotas{}).Resolve().Inflight
+
 // inflight is how many messages a connection may have without acknowledgement.
 func inflight(l *tenant.Limits) int {
-	if l.Inflight == (tenant.Quotas{}).Resolve().Inflight {
+	if l.Inflight == deviceInflight {
 		return defaultInflight
 	}
 	return l.Inflight
