@@ -41,7 +41,7 @@ func (b bench) run(ctx context.Context) (report, error) {
 				if err != nil {
 					return report{}, err
 				}
-				fmt.Fprintf(b.progress, "  round %d/%d  %-21s %s\n", round+1, b.rounds, c.name, m.line(s))
+				fmt.Fprintf(b.progress, "  round %d/%d  %-31s %s\n", round+1, b.rounds, c.name, m.line(s))
 				row := &r.Scenarios[i].Rows[j]
 				row.Rounds = append(row.Rounds, m)
 			}

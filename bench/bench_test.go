@@ -156,14 +156,22 @@ func TestReportWithoutReference(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	o, err := parse(nil, io.Discard)
-	if err != nil || len(o.systems) != len(system.Names()) || o.rounds != 3 || o.duration != 5*time.Second || o.json {
+	if err != nil || len(o.systems) != len(system.Names()) || o.rounds != 3 || o.duration != 5*time.Second || o.json || o.only != "" {
 		t.Errorf("defaults: got %+v, %v", o, err)
 	}
 	o, err = parse([]string{"-systems", "nats,weir", "-rounds", "1", "-duration", "2s", "-json"}, io.Discard)
 	if err != nil || strings.Join(o.systems, " ") != "nats weir" || o.rounds != 1 || o.duration != 2*time.Second || !o.json {
 		t.Errorf("got %+v, %v", o, err)
 	}
-	for _, bad := range [][]string{{"-systems", "emqx"}, {"-systems", ""}, {"-rounds", "0"}, {"-duration", "0s"}, {"more"}, {"-what"}} {
+	o, err = parse([]string{"-only", "WebSocket"}, io.Discard)
+	if err != nil || o.only != "WebSocket" {
+		t.Errorf("got %+v, %v", o, err)
+	}
+	r := newReport(bench{systems: []system.System{{Name: system.NATS}}, only: "native", rounds: 1})
+	if len(r.Scenarios) != 2 || len(r.Scenarios[0].Rows) != 2 {
+		t.Errorf("scenarios for native services without Weir: %+v", r.Scenarios)
+	}
+	for _, bad := range [][]string{{"-only", "nothing of the sort"}, {"-systems", "emqx"}, {"-systems", ""}, {"-rounds", "0"}, {"-duration", "0s"}, {"more"}, {"-what"}} {
 		if _, err := parse(bad, io.Discard); err == nil {
 			t.Errorf("%q: no error", bad)
 		}

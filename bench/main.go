@@ -1,6 +1,7 @@
-// Command bench compares Weir with other MQTT servers and prints a table: throughput, processor time per message,
-// latency and memory, and each as a ratio to the MQTT of nats-server. Every server is a process of its own, started
-// anew for each measurement; rounds go through all of them in turn, and the median round counts.
+// Command bench compares Weir with other MQTT servers and prints tables: throughput, processor time per message,
+// latency and memory, and each as a ratio to the MQTT of nats-server. Further tables compare what microservices get over WebSocket with
+// what MQTT clients get, and what native NATS services get from JetStream with Weir and without it. Every server is a process of its own, started
+// anew for each measurement; rounds go through all rows of a table in turn, and the median round counts.
 //
 // It runs in its own directory, on Linux, with Go and Debian's mosquitto installed.
 package main
@@ -65,6 +66,9 @@ func parse(args []string, output io.Writer) (options, error) {
 		if !slices.Contains(system.Names(), name) {
 			return o, fmt.Errorf("unknown system %q: there are %s", name, strings.Join(system.Names(), ", "))
 		}
+	}
+	if !slices.ContainsFunc(scenarios, func(s scenario) bool { return strings.Contains(s.title, o.only) }) {
+		return o, fmt.Errorf("no scenario has %q in its title", o.only)
 	}
 	if flags.NArg() > 0 || o.rounds < 1 || o.duration <= 0 {
 		return o, errors.New("bad arguments: see -help")
