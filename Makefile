@@ -1,4 +1,4 @@
-# Everything but interop and lint needs nothing but Go and make.
+# Everything but interop, examples, sdk-java and lint needs nothing but Go and make.
 
 GO      ?= go
 BIN     := bin
@@ -22,7 +22,7 @@ TEST := $(GO) test $(RACE) -shuffle=on -timeout 15m
 
 FUZZTIME ?= 20s
 
-.PHONY: run build test interop bench fuzz lint fmt tidy vuln clean
+.PHONY: run build test interop examples sdk-java bench fuzz lint fmt tidy vuln clean
 
 run: build ## Weir with an embedded NATS server and the demo tenant, on loopback
 	./$(BIN)/weir
@@ -33,7 +33,7 @@ build: ## bin/weir
 # One package at a time in the tests module: each starts whole programs, and shares the machine with nothing else.
 test: ## all tests that need nothing but Go
 	$(TEST) ./...
-	cd tests && $(TEST) -p 1 $$($(GO) list ./... | grep -v /interop)
+	cd tests && $(TEST) -p 1 $$($(GO) list ./... | grep -v -e /interop -e /examples/websocket)
 
 interop: tests/interop/mqttjs/node_modules/.package-lock.json ## clients in other languages; fails where one is missing
 	cd tests && $(TEST) -count=1 ./interop/...
@@ -41,6 +41,16 @@ interop: tests/interop/mqttjs/node_modules/.package-lock.json ## clients in othe
 tests/interop/mqttjs/node_modules/.package-lock.json: tests/interop/mqttjs/package-lock.json
 	cd tests/interop/mqttjs && npm ci --no-audit --no-fund
 	touch $@
+
+examples: examples/mapper-node/node_modules/.package-lock.json ## the examples in Node.js and Java; fails where one is missing
+	cd tests && $(TEST) -count=1 ./examples/websocket/...
+
+examples/mapper-node/node_modules/.package-lock.json: examples/mapper-node/package-lock.json
+	cd examples/mapper-node && npm ci --no-audit --no-fund
+	touch $@
+
+sdk-java: build ## the Java SDK, with Maven, beside a Weir
+	cd sdk/java && WEIR_BIN=$(CURDIR)/$(BIN)/weir mvn -q -B verify
 
 bench: ## the codec and the program, each beside its peers
 	$(MAKE) -C bench bench

@@ -118,7 +118,7 @@ func (m mapper) handle(d *message.Delivery) error {
 		return errors.Join(errPayload, m.answer(d, map[string]any{"accepted": false, "error": errPayload.Error()}))
 	}
 	id := strings.Split(d.Topic, "/")[1]
-	if err := m.publish("mapped/"+id, "", map[string]any{"source": d.ClientID, "celsius": *in.Temperature, "time": d.Stored}); err != nil {
+	if err := m.publish("mapped/"+id, "", nil, map[string]any{"source": d.ClientID, "celsius": *in.Temperature, "time": d.Stored}); err != nil {
 		return err
 	}
 	return m.answer(d, map[string]any{"accepted": true})
@@ -129,10 +129,10 @@ func (m mapper) answer(d *message.Delivery, body any) error {
 	if d.ClientID == "" { // from another service
 		return nil
 	}
-	return m.publish(strings.TrimSuffix(d.Topic, "/up")+"/down", d.ClientID, body)
+	return m.publish(strings.TrimSuffix(d.Topic, "/up")+"/down", d.ClientID, d.CorrelationData, body)
 }
 
-func (m mapper) publish(topic, to string, body any) error {
+func (m mapper) publish(topic, to string, correlationData []byte, body any) error {
 	payload, err := json.Marshal(body)
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func (m mapper) publish(topic, to string, body any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
 	defer cancel()
 	out := message.New(topic, payload)
-	out.To, out.ContentType = to, []byte("application/json")
+	out.To, out.ContentType, out.CorrelationData = to, []byte("application/json"), correlationData
 	_, err = message.Publish(ctx, m.js, m.tenant, out)
 	return err
 }

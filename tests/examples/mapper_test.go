@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirmq/weir/codec"
 	"github.com/weirmq/weir/message"
+	"github.com/weirmq/weir/tests/examples/mappertest"
 	"github.com/weirmq/weir/tests/weirtest"
 )
 
@@ -31,6 +32,30 @@ func TestMapperGo(t *testing.T) {
 	t.Run("sidecar", func(t *testing.T) {
 		testMapper(t, weirtest.Start(t, weirtest.Options{External: weirtest.StartNATS(t), Tenants: weirtest.DemoTenants}))
 	})
+}
+
+// mapperGo is started by its test once, and then again.
+type mapperGo struct {
+	*weirtest.Program
+	t    *testing.T
+	weir *weirtest.Weir
+}
+
+func (m *mapperGo) Start() {
+	if m.Program != nil {
+		m.Restart()
+		return
+	}
+	js := weirtest.JetStream(m.t, m.weir.NATS(), weirtest.DemoService())
+	for _, id := range []string{"one", "two"} { // what is stored in a new topic before its stream is found is not mapped
+		weirtest.Ensure(m.t, js.Conn(), "demo", "devices/"+id+"/up")
+	}
+	m.Program = startMapper(m.t, m.weir)
+}
+
+func TestMapperGoKilled(t *testing.T) {
+	weir := weirtest.Start(t, weirtest.Options{})
+	mappertest.Run(t, weir, &mapperGo{t: t, weir: weir})
 }
 
 func testMapper(t *testing.T, weir *weirtest.Weir) {
