@@ -3,6 +3,8 @@ package bridge
 import (
 	"time"
 
+	"github.com/weirmq/weir/bridge/fifo"
+
 	"github.com/weirmq/weir/message"
 	"github.com/weirmq/weir/reason"
 )
@@ -20,7 +22,7 @@ const (
 // inbound is the FIFO of publishes on their way to the store. Answers come in any order; what the client is
 // told leaves from the head. A slot's token is its number since the connection began.
 type inbound struct {
-	slots queue[slot]
+	slots fifo.Queue[slot]
 	first uint64 // token of the head
 
 	unacked int // QoS 1 slots: at most receiveMaximum
@@ -53,14 +55,14 @@ func (in *inbound) push(m *message.Message, now time.Time) uint64 {
 	}
 	in.bytes += size
 	in.waiting++
-	in.slots.push(slot{message: m, sent: now, size: size, packetID: m.PacketID})
-	return in.first + uint64(in.slots.len()-1)
+	in.slots.Push(slot{message: m, sent: now, size: size, packetID: m.PacketID})
+	return in.first + uint64(in.slots.Len()-1)
 }
 
 // pushRefused adds a QoS 1 publish that is refused already, so that its answer keeps its place.
 func (in *inbound) pushRefused(packetID uint16, refusal *reason.Error) {
 	in.unacked++
-	in.slots.push(slot{packetID: packetID, answered: true, refusal: refusal})
+	in.slots.Push(slot{packetID: packetID, answered: true, refusal: refusal})
 }
 
 // answer notes the answer to one publish and returns its message. refusal is nil where it is stored.
@@ -79,11 +81,11 @@ func (in *inbound) abandon(token uint64) (*message.Message, time.Time) {
 
 // qos of a publish that waits for its answer.
 func (in *inbound) qos(token uint64) message.QoS {
-	return in.slots.at(int(token - in.first)).message.QoS
+	return in.slots.At(int(token - in.first)).message.QoS
 }
 
 func (in *inbound) settle(token uint64) (*slot, *message.Message) {
-	s := in.slots.at(int(token - in.first))
+	s := in.slots.At(int(token - in.first))
 	m := s.message
 	s.message = nil
 	if m.QoS == 0 {
@@ -96,11 +98,11 @@ func (in *inbound) settle(token uint64) (*slot, *message.Message) {
 
 // head removes and returns the slot at the head where it is answered.
 func (in *inbound) head() (s slot, ok bool) {
-	if in.slots.len() == 0 || !in.slots.at(0).answered {
+	if in.slots.Len() == 0 || !in.slots.At(0).answered {
 		return slot{}, false
 	}
 	in.first++
-	s = in.slots.pop()
+	s = in.slots.Pop()
 	if s.packetID != 0 {
 		in.unacked--
 	}
@@ -109,7 +111,7 @@ func (in *inbound) head() (s slot, ok bool) {
 
 // room tells whether one more publish may come in now. Where it may not, reading waits.
 func (in *inbound) room() bool {
-	return !in.halted && in.bytes < maxInboundBytes && in.qos0 < maxUnansweredQ0 && in.slots.len() < maxInboundSlots
+	return !in.halted && in.bytes < maxInboundBytes && in.qos0 < maxUnansweredQ0 && in.slots.Len() < maxInboundSlots
 }
 
 // settled tells whether no answer is outstanding.

@@ -1,5 +1,7 @@
 package bridge
 
+import "github.com/weirmq/weir/bridge/fifo"
+
 // outbound is the window of QoS 1 deliveries that the client has not acknowledged. A packet identifier is the
 // index of its slot plus one; free slots form a FIFO, so that an identifier rests as long as possible before it is
 // used again, and taking one costs the same however many are in use.
@@ -7,7 +9,7 @@ type outbound struct {
 	limit int // deliveries at a time, 1 to 65,535; may shrink below used
 	used  int
 	slots []delivered
-	free  queue[uint16] // identifiers
+	free  fifo.Queue[uint16] // identifiers
 }
 
 // restingIDs is how many identifiers rest before the first is used again, as long as the limit allows it.
@@ -23,8 +25,8 @@ func (o *outbound) full() bool { return o.used >= o.limit }
 
 // add takes a packet identifier for a delivery. The window must not be full.
 func (o *outbound) add(c *cursor, sequence uint64) (packetID uint16) {
-	if len(o.slots) >= o.limit || o.free.len() > restingIDs {
-		packetID = o.free.pop()
+	if len(o.slots) >= o.limit || o.free.Len() > restingIDs {
+		packetID = o.free.Pop()
 	} else {
 		o.slots = append(o.slots, delivered{})
 		packetID = uint16(len(o.slots))
@@ -41,7 +43,7 @@ func (o *outbound) remove(packetID uint16) (d delivered, ok bool) {
 		return delivered{}, false
 	}
 	d, o.slots[i] = o.slots[i], delivered{}
-	o.free.push(packetID)
+	o.free.Push(packetID)
 	o.used--
 	return d, true
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/weirmq/weir/bridge/fifo"
+
 	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/codec"
 	"github.com/weirmq/weir/jetstream/reader"
@@ -133,9 +135,9 @@ type subscriptions struct {
 	former  []*cursor // of topics that have moved: what is left in the former streams
 	// changing: a SUBSCRIBE is under way, and a cursor without a filter may get one from it.
 	changing bool
-	over     bool           // the session has ended
-	ready    queue[*cursor] // may have a message
-	parked   queue[*cursor] // may have one, but the window is full
+	over     bool                // the session has ended
+	ready    fifo.Queue[*cursor] // may have a message
+	parked   fifo.Queue[*cursor] // may have one, but the window is full
 }
 
 func newSubscriptions() subscriptions {
@@ -311,14 +313,14 @@ func (ss *subscriptions) end() {
 func (ss *subscriptions) enqueue(c *cursor) {
 	if len(c.filters) > 0 && !c.queued && !c.closed {
 		c.queued = true
-		ss.ready.push(c)
+		ss.ready.Push(c)
 	}
 }
 
 // park is enqueue until the window has room.
 func (ss *subscriptions) park(c *cursor) {
 	c.queued = true
-	ss.parked.push(c)
+	ss.parked.Push(c)
 }
 
 // next takes a cursor whose turn it is, those that waited for the window first; nil where there is none.
@@ -326,10 +328,10 @@ func (ss *subscriptions) next(windowFull bool) *cursor {
 	for {
 		var c *cursor
 		switch {
-		case !windowFull && ss.parked.len() > 0:
-			c = ss.parked.pop()
-		case ss.ready.len() > 0:
-			c = ss.ready.pop()
+		case !windowFull && ss.parked.Len() > 0:
+			c = ss.parked.Pop()
+		case ss.ready.Len() > 0:
+			c = ss.ready.Pop()
 		default:
 			return nil
 		}

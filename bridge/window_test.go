@@ -94,7 +94,7 @@ func TestInboundOrder(t *testing.T) {
 	if !slices.Equal(pushed, popped) {
 		t.Error("the order changed")
 	}
-	if in.unacked != 0 || in.qos0 != 0 || in.bytes != 0 || !in.settled() || in.slots.len() != 0 {
+	if in.unacked != 0 || in.qos0 != 0 || in.bytes != 0 || !in.settled() || in.slots.Len() != 0 {
 		t.Errorf("left over: %+v", in)
 	}
 }

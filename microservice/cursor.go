@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/weirmq/weir/bridge/fifo"
+
 	"github.com/weirmq/weir/bridge/fanout"
 	"github.com/weirmq/weir/tenant"
 )
@@ -35,7 +37,7 @@ type cursors struct {
 	places map[tenant.Place]*cursor
 	former []*cursor // of topics that have moved: what is left in the former streams
 	over   bool      // the subscriber has left the hub
-	ready  queue[*cursor]
+	ready  fifo.Queue[*cursor]
 }
 
 // open takes the source of a place, instead of one that has been closed.
@@ -115,14 +117,14 @@ func (cs *cursors) end() {
 func (cs *cursors) enqueue(c *cursor) {
 	if !c.queued && !c.closed {
 		c.queued = true
-		cs.ready.push(c)
+		cs.ready.Push(c)
 	}
 }
 
 // next takes the next message, from the cursors in turn.
 func (cs *cursors) next() (d delivery, ok bool) {
-	for cs.ready.len() > 0 {
-		c := cs.ready.pop()
+	for cs.ready.Len() > 0 {
+		c := cs.ready.Pop()
 		c.queued = false
 		if c.closed {
 			continue

@@ -89,8 +89,8 @@ func (sub *subscriber) roomy() int {
 // next is the next message that is to be sent.
 func (sub *subscriber) next(now time.Time) (d delivery, ok bool) {
 	for {
-		if sub.returned.len() > 0 {
-			d = sub.returned.pop()
+		if sub.returned.Len() > 0 {
+			d = sub.returned.Pop()
 		} else if d, ok = sub.cursors.next(); !ok {
 			return d, false
 		} else {
@@ -187,12 +187,12 @@ func (sub *subscriber) leave(c *consumer) {
 
 // giveBack puts deliveries with those that are to be handed out again, in their order.
 func (sub *subscriber) giveBack(all []delivery) {
-	for sub.returned.len() > 0 {
-		all = append(all, sub.returned.pop())
+	for sub.returned.Len() > 0 {
+		all = append(all, sub.returned.Pop())
 	}
 	slices.SortFunc(all, older)
 	for _, d := range all {
-		sub.returned.push(d)
+		sub.returned.Push(d)
 	}
 }
 

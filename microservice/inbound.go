@@ -3,6 +3,8 @@ package microservice
 import (
 	"time"
 
+	"github.com/weirmq/weir/bridge/fifo"
+
 	"github.com/weirmq/weir/reason"
 )
 
@@ -17,7 +19,7 @@ const (
 // inbound is the FIFO of publishes on their way to the store. Their answers come in any order; what the producer is told leaves
 // from the head. A slot's token is its number since the socket was opened.
 type inbound struct {
-	slots   queue[slot]
+	slots   fifo.Queue[slot]
 	first   uint64 // token of the head
 	bytes   int    // of slots that wait for their answer
 	waiting int    // slots that wait for their answer
@@ -40,13 +42,13 @@ type slot struct {
 func (in *inbound) push(seq uint64, size int, now time.Time) uint64 {
 	in.bytes += size
 	in.waiting++
-	in.slots.push(slot{seq: seq, numbered: true, size: size, sent: now})
-	return in.first + uint64(in.slots.len()-1)
+	in.slots.Push(slot{seq: seq, numbered: true, size: size, sent: now})
+	return in.first + uint64(in.slots.Len()-1)
 }
 
 // pushRefused adds a frame that is refused already, so that its answer keeps its place.
 func (in *inbound) pushRefused(seq uint64, numbered bool, refusal *reason.Error) {
-	in.slots.push(slot{seq: seq, numbered: numbered, answered: true, refusal: refusal})
+	in.slots.Push(slot{seq: seq, numbered: numbered, answered: true, refusal: refusal})
 }
 
 // answer notes the answer to one publish. refusal is nil where it is stored.
@@ -63,7 +65,7 @@ func (in *inbound) abandon(token uint64) time.Time {
 }
 
 func (in *inbound) settle(token uint64) *slot {
-	s := in.slots.at(int(token - in.first))
+	s := in.slots.At(int(token - in.first))
 	in.bytes -= s.size
 	in.waiting--
 	return s
@@ -71,14 +73,14 @@ func (in *inbound) settle(token uint64) *slot {
 
 // head removes and returns the slot at the head where it is answered.
 func (in *inbound) head() (s slot, ok bool) {
-	if in.slots.len() == 0 || !in.slots.at(0).answered {
+	if in.slots.Len() == 0 || !in.slots.At(0).answered {
 		return slot{}, false
 	}
 	in.first++
-	return in.slots.pop(), true
+	return in.slots.Pop(), true
 }
 
 // room tells whether one more frame may come in now. Where it may not, reading waits.
 func (in *inbound) room() bool {
-	return !in.halted && in.bytes < maxInboundBytes && in.slots.len() < maxUnanswered
+	return !in.halted && in.bytes < maxInboundBytes && in.slots.Len() < maxUnanswered
 }

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"github.com/weirmq/weir/bridge/fifo"
+
 	"go.uber.org/zap"
 
 	"github.com/weirmq/weir/bridge/fanout"
@@ -34,8 +36,8 @@ type subscriber struct {
 	turn     int // of the connection after the one that got the last message
 	awaited  int // connections that are about to come
 	closing  bool
-	returned queue[delivery] // of connections that have ended, the oldest first
-	id       uint64          // of the last message
+	returned fifo.Queue[delivery] // of connections that have ended, the oldest first
+	id       uint64               // of the last message
 }
 
 // newSubscriber returns one with ids that nobody can have from an earlier one: an acknowledgement that comes too late must not hit another message.
