@@ -31,6 +31,14 @@ func (r *Record) Check(t testing.TB, acknowledged map[string][]int64) {
 	tell(t, r.who, r.all())
 }
 
+// Missing is how many of the numbers have not come, in whatever order.
+func (r *Record) Missing(acknowledged map[string][]int64) (n int) {
+	for topic, want := range acknowledged {
+		n += len(r.of(topic).missing(want))
+	}
+	return n
+}
+
 // Last is the highest number that has come on the topic; -1: none.
 func (r *Record) Last(topic string) int64 { return r.of(topic).last() }
 
