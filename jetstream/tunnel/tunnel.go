@@ -60,6 +60,7 @@ type end struct {
 	heard  time.Time
 	// arrived is to be passed on; the window bounds it.
 	arrived [][]byte
+	over    bool // nothing follows what has arrived
 }
 
 // start makes an end that listens on a subject of its own, and returns the user's side. Serve runs it.
@@ -87,7 +88,7 @@ func (e *end) run() {
 	_ = e.pipe.Close()
 	work.Wait()
 	e.abandon()
-	_ = e.send(kindEnd, 0, nil) // else the other end notices the silence
+	_ = e.send(kindEnd, e.advance(0), nil) // else the other end notices the silence
 }
 
 func (e *end) stop() { e.once.Do(func() { close(e.done) }) }
@@ -164,6 +165,8 @@ func (e *end) receive(m *nats.Msg) {
 		e.passed = max(e.passed, number)
 		close(e.room)
 		e.room = make(chan struct{})
+	case kindEnd: // with all that was sent before it, or after a loss
+		fits, e.over = number == e.got, true
 	}
 	e.mu.Unlock()
 	if !fits {
@@ -187,7 +190,7 @@ func (e *end) write() {
 			return
 		}
 		e.mu.Lock()
-		arrived := e.arrived
+		arrived, over := e.arrived, e.over
 		e.arrived = nil
 		e.mu.Unlock()
 		for _, data := range arrived {
@@ -202,6 +205,9 @@ func (e *end) write() {
 			if e.send(kindPassed, given, nil) != nil {
 				return
 			}
+		}
+		if over {
+			return
 		}
 	}
 }

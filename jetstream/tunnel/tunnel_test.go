@@ -144,3 +144,20 @@ func TestEnds(t *testing.T) {
 		})
 	}
 }
+
+// What was written before the end arrives, although the receiver was not waiting for it.
+func TestLastBytes(t *testing.T) {
+	here, there, _, _ := pair(t)
+	data := make([]byte, window/2)
+	_, _ = rand.Read(data)
+	if _, err := there.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := there.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(here)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d of %d bytes have arrived: %v", len(got), len(data), err)
+	}
+}
