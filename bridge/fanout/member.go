@@ -134,8 +134,8 @@ func (m *Member) attach(ctx context.Context, topic string, hold bool) error {
 	if err != nil {
 		return err
 	}
-	if sub.begun() || first && !f.adopted {
-		return sub.settle()
+	if sub.begun() || first && !f.adopted || m.hub.keep {
+		return sub.settle() // what is kept begins where its consumer does, whoever opened the reader
 	}
 	// The consumer may be older than this subscription, and so may be what it has yet to deliver.
 	after, err := f.lastSequence(ctx)
