@@ -1,7 +1,6 @@
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import java.io.ByteArrayOutputStream;
-import java.io.IOException;
+import java.io.*;
 import java.net.URI;
 import java.net.http.*;
 import java.nio.ByteBuffer;
@@ -12,34 +11,24 @@ import java.util.concurrent.*;
 import java.util.regex.*;
 
 /**
- * A microservice beside Weir: it takes what devices publish, publishes it in the words of whoever works on it, and answers the device.
- *
- * <pre>
- * devices/&lt;id>/up    {"temperature":21.5}      from a device
- * mapped/&lt;id>        {"source":"&lt;client identifier>","celsius":21.5,"time":"…"}
- * devices/&lt;id>/down  {"accepted":true}         to that device alone
- * </pre>
- *
- * It speaks Avro over WebSockets: a consumer, which is kept what it misses, and a producer for each topic, as that encoding has it.
+ * The mapper of examples/mapper-go over WebSocket, with the Avro encoding: a consumer, which is kept what it misses, and a producer for each topic.
  * {@code java Mapper.java} runs it. Environment: WEIR_URL, MAPPER_USER, MAPPER_PASSWORD, MAPPER_SUBSCRIBER.
  */
 public final class Mapper {
-    static final String URL = env("WEIR_URL", "http://127.0.0.1:8083");
-    static final String USER = env("MAPPER_USER", "demo/service");
-    static final String PASSWORD = env("MAPPER_PASSWORD", "demo");
-    static final String SUBSCRIBER = env("MAPPER_SUBSCRIBER", "mapper-java");
-
+    static final Map<String, String> ENV = System.getenv();
+    static final String URL = ENV.getOrDefault("WEIR_URL", "http://127.0.0.1:8083");
+    static final String USER = ENV.getOrDefault("MAPPER_USER", "demo/service");
+    static final String PASSWORD = ENV.getOrDefault("MAPPER_PASSWORD", "demo");
+    static final String SUBSCRIBER = ENV.getOrDefault("MAPPER_SUBSCRIBER", "mapper-java");
     static final Duration PATIENCE = Duration.ofSeconds(15); // for any one answer
     static final int BEAT = 30; // seconds between two pings: after five minutes without any frame Weir closes a socket
     static final int MAX_PRODUCERS = 100;
     static final Pattern TOKEN = Pattern.compile("\"token\":\"([^\"]+)\"");
-    static final Pattern ERROR = Pattern.compile("\"error\":\\{\"code\":\"(\\w+)\"");
     static final Pattern READING = Pattern.compile("\\s*\\{\\s*\"temperature\"\\s*:\\s*(-?(0|[1-9]\\d*)(\\.\\d+)?([eE][+-]?\\d+)?)\\s*}\\s*");
     static final Pattern SPECIAL = Pattern.compile("[\\x00-\\x1f\"\\\\]"); // in a JSON string
     static final Set<String> FATAL = Set.of("bad_credentials", "role_not_permitted", "bad_request");
     static final Set<String> HOPELESS = Set.of("topic_invalid", "client_id_invalid", "packet_too_large", "message_too_large");
     static final HttpClient HTTP = HttpClient.newBuilder().connectTimeout(PATIENCE).build();
-
     static volatile boolean stopping;
     static volatile Session session;
 
@@ -55,27 +44,23 @@ public final class Mapper {
                 session.run();
             } catch (IOException e) {
                 if (!stopping) say(e.getMessage());
-                if (e instanceof Refused refused && FATAL.contains(refused.code)) Runtime.getRuntime().halt(1);
+                if (FATAL.contains(code(e))) Runtime.getRuntime().halt(1);
             }
             Thread.sleep(pause - ThreadLocalRandom.current().nextLong(pause / 2));
         }
     }
 
-    /** Maps one message after the other, until a socket fails. What it has not acknowledged by then comes again. */
-    static final class Session {
+    /** A consumer that maps one message after the other, until a socket fails. What it has not acknowledged by then comes again. */
+    static final class Session extends Socket {
         final Map<String, Producer> producers = new HashMap<>(); // by topic
-        final Socket consumer = new Socket() {
-            @Override void take(String frame) { mapFrame(frame); }
-        };
-        boolean mapped; // anything
+        volatile boolean mapped; // anything
 
         void run() throws IOException {
             try {
-                consumer.open("consumer", SUBSCRIBER, "devices/+/up");
+                open("consumer", SUBSCRIBER, "devices/+/up");
                 say("maps devices/+/up as " + USER);
-                String why;
-                while ((why = consumer.ended.copy().completeOnTimeout(null, BEAT, TimeUnit.SECONDS).join()) == null) consumer.ping();
-                throw new IOException("the consumer ended: " + why);
+                while (ended.copy().completeOnTimeout(null, BEAT, TimeUnit.SECONDS).join() == null) ping();
+                throw new IOException("the session ended: " + ended.join());
             } finally {
                 finish();
             }
@@ -83,25 +68,20 @@ public final class Mapper {
 
         /** Closes everything, behind the acknowledgement of the message that is being mapped. */
         synchronized void finish() {
-            consumer.close();
-            closeProducers();
+            close();
+            producers.values().removeIf(Socket::close);
         }
 
-        void closeProducers() {
-            producers.values().forEach(Socket::close);
-            producers.clear();
-        }
-
-        synchronized void mapFrame(String frame) {
+        @Override synchronized void take(String frame) {
             int line = frame.indexOf('\n');
             if (line < 0) say(frame); // an error
-            if (line < 0 || stopping || consumer.ended.isDone()) return;
+            if (line < 0 || stopping || ended.isDone()) return;
             try {
                 map(Message.decode(Base64.getDecoder().decode(frame.substring(line + 1))));
-                consumer.send(frame.substring(0, line));
+                send(frame.substring(0, line));
                 mapped = true;
             } catch (IOException e) {
-                consumer.ended.complete(e.getMessage());
+                ended.complete(e.getMessage());
             }
         }
 
@@ -114,8 +94,8 @@ public final class Mapper {
                 publish("mapped/" + id, new Message(null, null, null, mapped));
                 answer = "{\"accepted\":true}";
             }
-            // Without a client identifier the message is from another service.
-            if (in.clientId != null) publish("devices/" + id + "/down", new Message(in.clientId, in.correlationData, null, answer));
+            if (in.clientId == null) return; // from another service
+            publish("devices/" + id + "/down", new Message(in.clientId, in.correlationData, null, answer));
         }
 
         /** Publishes, and gives up what would never be stored. Any other failure ends the session: Avro has no nak. */
@@ -123,14 +103,14 @@ public final class Mapper {
             try {
                 Producer producer = producers.get(topic);
                 if (producer == null || producer.ended.isDone()) { // Weir closes what is not used
-                    if (producers.size() == MAX_PRODUCERS) closeProducers();
+                    if (producers.size() == MAX_PRODUCERS) producers.values().removeIf(Socket::close);
                     producer = new Producer();
                     producer.open("producer", "mqttServicePublisher", topic);
                     producers.put(topic, producer);
                 }
                 producer.publish(message);
-            } catch (Refused e) {
-                if (!HOPELESS.contains(e.code)) throw e;
+            } catch (IOException e) {
+                if (!HOPELESS.contains(code(e))) throw e;
                 say(topic + ": " + e.getMessage());
             }
         }
@@ -146,7 +126,7 @@ public final class Mapper {
         void publish(Message message) throws IOException {
             answer = ended.copy().orTimeout(PATIENCE.toSeconds(), TimeUnit.SECONDS);
             send(++seq + "\n" + Base64.getEncoder().encodeToString(message.encode()));
-            if (!await(answer).equals(String.valueOf(seq))) throw new Refused(answer.join());
+            if (!await(answer).equals(String.valueOf(seq))) throw new IOException(answer.join());
         }
     }
 
@@ -158,32 +138,28 @@ public final class Mapper {
         abstract void take(String frame);
 
         void open(String kind, String subscriber, String subscription) throws IOException {
-            String basic = Base64.getEncoder().encodeToString((USER + ":" + PASSWORD).getBytes(UTF_8));
-            String body = "{\"subscriber\":%s,\"subscription\":%s}".formatted(quote(subscriber), quote(subscription));
-            HttpRequest request = HttpRequest.newBuilder(URI.create(URL + "/notification2/token")).timeout(PATIENCE)
-                    .header("Authorization", "Basic " + basic).POST(HttpRequest.BodyPublishers.ofString(body)).build();
-            String answer = await(HTTP.sendAsync(request, HttpResponse.BodyHandlers.ofString())).body();
+            String basic = "Basic " + Base64.getEncoder().encodeToString((USER + ":" + PASSWORD).getBytes(UTF_8));
+            var body = HttpRequest.BodyPublishers.ofString("{\"subscriber\":%s,\"subscription\":%s}".formatted(quote(subscriber), quote(subscription)));
+            var request = HttpRequest.newBuilder(URI.create(URL + "/notification2/token")).timeout(PATIENCE).header("Authorization", basic).POST(body);
+            String answer = await(HTTP.sendAsync(request.build(), HttpResponse.BodyHandlers.ofString())).body();
             Matcher token = TOKEN.matcher(answer);
-            if (!token.find()) throw new Refused(answer);
-            URI address = URI.create(URL.replaceFirst("^http", "ws") + "/notification2/" + kind + "/?token=" + token.group(1));
-            await(HTTP.newWebSocketBuilder().connectTimeout(PATIENCE).buildAsync(address, this));
+            if (!token.find()) throw new IOException(answer);
+            String address = URL.replaceFirst("^http", "ws") + "/notification2/" + kind + "/?token=" + token.group(1);
+            socket = await(HTTP.newWebSocketBuilder().connectTimeout(PATIENCE).buildAsync(URI.create(address), this));
         }
 
-        synchronized void send(String text) throws IOException { await(socket.sendText(text, true)); }
-
+        void send(String text) throws IOException { await(socket.sendText(text, true)); }
         void ping() throws IOException { await(socket.sendPing(ByteBuffer.allocate(0))); }
 
-        void close() {
+        /** Closes the socket if it is not closed, and returns true. */
+        boolean close() {
             ended.complete("closed");
             if (socket != null) socket.sendClose(WebSocket.NORMAL_CLOSURE, "").orTimeout(1, TimeUnit.SECONDS).handle((done, error) -> done).join();
-        }
-
-        @Override public void onOpen(WebSocket opened) {
-            socket = opened;
-            WebSocket.Listener.super.onOpen(opened);
+            return true;
         }
 
         @Override public CompletionStage<?> onText(WebSocket from, CharSequence part, boolean last) {
+            socket = from; // open may not have returned yet
             frame.append(part);
             if (last) take(frame.toString());
             if (last) frame.setLength(0);
@@ -212,16 +188,13 @@ public final class Mapper {
 
         static Message decode(byte[] record) {
             ByteBuffer in = ByteBuffer.wrap(record);
-            byte[] clientId = optional(in);
-            optional(in); // contentType
-            byte[] correlationData = optional(in);
+            byte[] clientId = optional(in), contentType = optional(in), correlationData = optional(in);
             in.get(); // dupFlag
             number(in); // messageId
             if (number(in) == 1) number(in); // payloadFormatIndicator
-            optional(in); // responseTopic
-            String topic = new String(optional(in), UTF_8);
+            byte[] responseTopic = optional(in), topic = optional(in);
             if (number(in) == 1) for (long n; (n = number(in)) != 0; ) for (n *= 2; n > 0; n--) bytes(in); // userProperties
-            return new Message(clientId == null ? null : new String(clientId, UTF_8), correlationData, topic, new String(bytes(in), UTF_8));
+            return new Message(clientId == null ? null : new String(clientId, UTF_8), correlationData, new String(topic, UTF_8), new String(bytes(in), UTF_8));
         }
 
         /** Zigzag, then seven bits a byte, the lowest first. */
@@ -247,22 +220,11 @@ public final class Mapper {
             return value;
         }
 
+        static byte[] optional(ByteBuffer in) { return number(in) == 1 ? bytes(in) : null; } // of a union with null
+
         static void optional(ByteArrayOutputStream out, byte[] value) {
             number(out, value == null ? 0 : 1);
             if (value != null) bytes(out, value);
-        }
-
-        static byte[] optional(ByteBuffer in) { return number(in) == 1 ? bytes(in) : null; }
-    }
-
-    @SuppressWarnings("serial")
-    static final class Refused extends IOException {
-        final String code;
-
-        Refused(String answer) {
-            super(answer);
-            Matcher error = ERROR.matcher(answer);
-            code = error.find() ? error.group(1) : "";
         }
     }
 
@@ -270,9 +232,9 @@ public final class Mapper {
         try {
             return future.join();
         } catch (CompletionException e) {
-            Throwable why = e;
+            Throwable why = e.getCause();
             while (why.getCause() != null) why = why.getCause();
-            throw new IOException(why.toString(), e);
+            throw new IOException(e.getCause() + ", " + why, e);
         }
     }
 
@@ -280,9 +242,8 @@ public final class Mapper {
         return s == null ? "null" : '"' + SPECIAL.matcher(s).replaceAll(c -> "\\\\u%04x".formatted((int) c.group().charAt(0))) + '"';
     }
 
-    static String env(String name, String standard) {
-        return Optional.ofNullable(System.getenv(name)).filter(value -> !value.isEmpty()).orElse(standard);
-    }
+    /** The name of the reason in a refusal. */
+    static String code(IOException e) { return e.getMessage().replaceFirst("(?s).*\"error\":\\{\"code\":\"(\\w+)\".*", "$1"); }
 
     static void say(String what) { System.err.println("mapper-java: " + what); }
 }
