@@ -36,8 +36,10 @@ func (s *Server) Handler() http.Handler {
 	}
 	s.sockets.begin()
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /notification2/consumer/", s.serveConsumer)
-	mux.HandleFunc("GET /notification2/producer/", s.sockets.serveProducer)
+	for _, slash := range []string{"", "/"} { // a WebSocket client does not follow a redirect
+		mux.HandleFunc("GET /notification2/consumer"+slash, s.serveConsumer)
+		mux.HandleFunc("GET /notification2/producer"+slash, s.sockets.serveProducer)
+	}
 	mux.Handle("POST /notification2/token", s.endpoint("token", s.createToken))
 	mux.Handle("GET /notification2/token", s.endpoint("verify", s.verifyToken))
 	mux.Handle("POST /notification2/unsubscribe", s.endpoint("unsubscribe", s.unsubscribe))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,7 +167,7 @@ func (JSON) ParsePublish(text []byte) (p Publish, err error) {
 	}
 	p.HasSeq = true
 	if badFrame != nil {
-		return p, malformed("a field of the frame is not of its type")
+		return p, malformed(faultOf(badFrame))
 	}
 	m := &message.Message{Topic: f.Topic, Payload: f.Payload, To: f.To, CorrelationData: f.Metadata.CorrelationData}
 	if m.To == "" {
@@ -193,6 +194,18 @@ func (JSON) ParsePublish(text []byte) (p Publish, err error) {
 	slices.SortFunc(m.UserProperties, func(a, b message.UserProperty) int { return strings.Compare(a.Name, b.Name) })
 	p.Message = m
 	return p, checkStrings(m)
+}
+
+// faultOf says what is wrong with a frame.
+func faultOf(err error) string {
+	var base64Fault base64.CorruptInputError
+	if errors.As(err, &base64Fault) {
+		return "payload or correlationData is not base64"
+	}
+	if bad, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && bad.Field != "" {
+		return bad.Field + " is not of its type"
+	}
+	return "the frame is not JSON"
 }
 
 // Number finds seq where no value before it is cut off.

@@ -49,7 +49,9 @@ func TestSocketsRefuseTokens(t *testing.T) {
 		}
 		return token
 	}
-	header := func(algorithm string) string { return fmt.Sprintf(`{"alg":%q,"kid":%q,"typ":"JWT"}`, algorithm, key.ID) }
+	header := func(algorithm string) string {
+		return fmt.Sprintf(`{"alg":%q,"kid":%q,"typ":"JWT"}`, algorithm, key.ID)
+	}
 	claims := func(tenant, user string) string {
 		now := time.Now().Unix()
 		return fmt.Sprintf(`{"sub":"averages","jti":"1","iat":%d,"exp":%d,"topic":"%s/mqtt/x","usr":%q}`, now, now+3600, tenant, user)
