@@ -53,6 +53,9 @@ func open(ctx context.Context, address, endpoint, token string, as encoding) (*s
 		dialer.Subprotocols = []string{string(asJSON)}
 	}
 	ws, response, err := dialer.DialContext(ctx, "ws://"+address+"/notification2/"+endpoint+"?token="+url.QueryEscape(token), nil)
+	if response != nil {
+		defer response.Body.Close() // which is in memory
+	}
 	switch {
 	case errors.Is(err, websocket.ErrBadHandshake):
 		a := answer{status: response.StatusCode}
