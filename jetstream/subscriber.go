@@ -107,8 +107,9 @@ func (s *Subscriber) Attach(ctx context.Context, place tenant.Place, _ string, _
 func (s *Subscriber) attachTopic(ctx context.Context, a *attachment, topic string, sink reader.Sink) (*reader.Reader, error) {
 	for missing := false; ; {
 		t := s.register.topic(topic)
-		if e, _, _ := t.look(); e.Live && e.Value.Moved {
-			return s.attachFormer(ctx, a, t, sink)
+		rules := s.rules.now.Load().Value.Policies
+		if e, _, _ := t.look(); e.Live && e.Value.Moved && rules.Place(topic).Stream != tenant.StreamDedicated {
+			return s.attachFormer(ctx, a, t, sink) // it was created, and has moved since
 		}
 		if err := t.ready(ctx, missing); err != nil {
 			return nil, err
@@ -125,20 +126,17 @@ func (s *Subscriber) attachTopic(ctx context.Context, a *attachment, topic strin
 		if err != nil || r.Adopted() {
 			return r, err
 		}
-		if held, err := s.holds(ctx, topic, stream); held || err != nil {
-			return r, errors.Join(err, closeUnless(ctx, r, err == nil))
+		held, err := s.holds(ctx, topic, stream)
+		if err == nil && held {
+			return r, nil
 		}
-		if err := errors.Join(r.Close(ctx), s.deleteConsumers(ctx, stream, s.id)); err != nil {
+		if closeErr := r.Close(ctx); err != nil || closeErr != nil {
+			return nil, errors.Join(err, closeErr)
+		}
+		if err := s.deleteConsumers(ctx, stream, s.id); err != nil {
 			return nil, err
 		}
 	}
-}
-
-func closeUnless(ctx context.Context, r *reader.Reader, fine bool) error {
-	if fine {
-		return nil
-	}
-	return r.Close(ctx)
 }
 
 // attachFormer opens the consumer on what is left of a topic that has moved, where the subscriber has one there.

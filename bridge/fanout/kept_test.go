@@ -341,3 +341,26 @@ func TestKeptThroughMoves(t *testing.T) {
 		}
 	}
 }
+
+// TestKeptFromAnEmptyPlace: what a topic has left behind is there once, where nothing was published to it since it came back.
+func TestKeptFromAnEmptyPlace(t *testing.T) {
+	k := newKeeper(t, natsprocess.New(t))
+	s := k.open("mapper", "m/a", nil)
+	s.close()
+	k.publish("m/a", "0")
+	k.publish("m/a", "1")
+	k.rules(1, tenant.Rule{Filter: "m/#", Stream: tenant.StreamShared, Name: "m", BacklogBytes: 1 << 20})
+	k.moved("m/a", true)
+	k.publish("m/a", "2")
+	k.rules(2)
+	k.moved("m/a", false)
+	s = k.open("mapper", "m/a", nil)
+	s.want("0", "1", "2")
+	k.publish("m/a", "3")
+	s.want("0", "1", "2", "3")
+	s.close()
+	s = k.open("mapper", "m/a", nil)
+	k.publish("m/a", "4")
+	s.want("4")
+	s.close()
+}
