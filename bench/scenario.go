@@ -23,15 +23,19 @@ type contender struct {
 	name     string
 	system   string
 	from, to load.Kind // of the publishers and the subscriber
+	// trusted says that the service may do everything at NATS, as it is there without Weir: the server has no permissions to check.
+	trusted bool
 }
 
 // native compares what a service gets from JetStream where a device publishes through Weir with what it gets where there is no Weir, and another service
 // publishes the same payloads. The first is the reference. The second has what is there for a reason beside MQTT itself: headers that say who
-// published, which the client takes apart, and permissions of the service, which the server checks for each acknowledgement.
+// published, which the client takes apart, and permissions of the service, which the server checks for each acknowledgement. Beside a nats-server
+// of its own, Weir has nothing to say about permissions, and the service has none there.
 var native = []contender{
-	{"JetStream → service", system.NATS, load.NATS, load.NATS},
-	{"… with headers and permissions", system.NATS, load.Like, load.Like},
-	{"MQTT → weir → service", system.Weir, load.MQTT, load.NATS},
+	{name: "JetStream → service", system: system.NATS, from: load.NATS, to: load.NATS},
+	{name: "… with headers and permissions", system: system.NATS, from: load.Like, to: load.Like},
+	{name: "MQTT → weir → service", system: system.Weir, from: load.MQTT, to: load.NATS},
+	{name: "MQTT → weir, a sidecar → service", system: system.Sidecar, from: load.MQTT, to: load.NATS, trusted: true},
 }
 
 // scenarios, all at QoS 1 with one subscriber.
@@ -43,9 +47,9 @@ var scenarios = []scenario{
 	{
 		title: "microservice: 1 device, 1 subscriber over WebSocket", publishers: 1, topics: 1,
 		contenders: []contender{
-			{"MQTT → weir → MQTT", system.Weir, load.MQTT, load.MQTT},
-			{"MQTT → weir → JSON", system.Weir, load.MQTT, load.JSON},
-			{"MQTT → weir → Avro", system.Weir, load.MQTT, load.Avro},
+			{name: "MQTT → weir → MQTT", system: system.Weir, from: load.MQTT, to: load.MQTT},
+			{name: "MQTT → weir → JSON", system: system.Weir, from: load.MQTT, to: load.JSON},
+			{name: "MQTT → weir → Avro", system: system.Weir, from: load.MQTT, to: load.Avro},
 		},
 	},
 	{title: "native service: 1 publisher, 1 durable pull consumer, as fast as it goes", publishers: 1, topics: 1, contenders: native},
@@ -63,7 +67,7 @@ func (s scenario) rows(systems []system.System) (rows []contender) {
 	measured := make(map[string]bool)
 	for _, sys := range systems {
 		measured[sys.Name] = true
-		if s.contenders == nil {
+		if s.contenders == nil && !sys.Sidecar {
 			rows = append(rows, contender{name: sys.Name, system: sys.Name})
 		}
 	}
@@ -86,7 +90,7 @@ func (s scenario) reference() string {
 func (s scenario) config(c contender, p *system.Process) load.Config {
 	cfg := load.Config{
 		MQTTAddr: p.Addr, HTTPAddr: p.HTTP, NATSAddr: p.NATS, From: c.from, To: c.to,
-		Publishers: s.publishers, Topics: s.topics, Backlog: s.backlog,
+		Publishers: s.publishers, Topics: s.topics, Backlog: s.backlog, Trusted: c.trusted,
 	}
 	if s.paced() {
 		cfg.Interval = time.Second / time.Duration(s.rate)

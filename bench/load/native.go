@@ -115,7 +115,7 @@ func subscribeNATS(ctx context.Context, cfg Config, topic string, in *intake) (_
 		return nil, fmt.Errorf("stream of %s: %w", topic, err)
 	}
 	name := service
-	if cfg.From == NATS {
+	if cfg.From == NATS || cfg.Trusted {
 		name = user
 	}
 	c, err := dialNATS(cfg.NATSAddr, name)

@@ -49,6 +49,7 @@ type Config struct {
 	Topics     int           // publisher i publishes to topic i modulo Topics; more than 1 between MQTT and MQTT only
 	Interval   time.Duration // between messages of one publisher; 0: as fast as possible
 	Backlog    int64         // so many messages are stored before the subscriber receives, and none after; a multiple of Batch
+	Trusted    bool          // a native subscriber logs in as who may do everything
 }
 
 // Run is load on one server, from Start to Stop.

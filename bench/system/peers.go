@@ -38,6 +38,12 @@ mqtt {
 }
 `
 
+// natsUser may do everything there.
+const (
+	natsUser     = "bench/client"
+	natsPassword = "bench"
+)
+
 func prepareNATS(ctx context.Context, dir string) (System, error) {
 	const pkg = "github.com/nats-io/nats-server/v2"
 	path := filepath.Join(dir, "nats-server")
@@ -48,7 +54,7 @@ func prepareNATS(ctx context.Context, dir string) (System, error) {
 	if err != nil {
 		return System{}, err
 	}
-	return System{Name: NATS, Version: version, launch: func(dir string) (launch, error) {
+	return System{Name: NATS, Version: version, launch: func(dir string, _ *Process) (launch, error) {
 		addrs, err := freeAddrs(2)
 		if err != nil {
 			return launch{}, err
@@ -68,7 +74,7 @@ func prepareMochi(ctx context.Context, dir string) (System, error) {
 	if err != nil {
 		return System{}, err
 	}
-	return System{Name: Mochi, Version: version, launch: func(string) (launch, error) {
+	return System{Name: Mochi, Version: version, launch: func(string, *Process) (launch, error) {
 		addrs, err := freeAddrs(1)
 		if err != nil {
 			return launch{}, err
@@ -97,7 +103,7 @@ func prepareMosquitto(ctx context.Context, _ string) (System, error) {
 		return System{}, err
 	}
 	version, _, _ := strings.Cut(string(usage), "\n")
-	return System{Name: Mosquitto, Version: strings.TrimPrefix(version, "mosquitto version "), launch: func(dir string) (launch, error) {
+	return System{Name: Mosquitto, Version: strings.TrimPrefix(version, "mosquitto version "), launch: func(dir string, _ *Process) (launch, error) {
 		addrs, err := freeAddrs(1)
 		if err != nil {
 			return launch{}, err

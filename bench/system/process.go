@@ -29,6 +29,7 @@ type Process struct {
 	// HTTP is where it serves microservices, and NATS where it speaks NATS, if it does.
 	HTTP, NATS string
 
+	beside *Process // nil for most
 	cmd    *exec.Cmd
 	dir    string
 	log    *os.File
@@ -55,14 +56,19 @@ func (s System) spawn(tmp string) (*Process, error) {
 		return nil, err
 	}
 	p := &Process{dir: dir, exited: make(chan struct{})}
+	if s.beside != nil {
+		if p.beside, err = s.beside.spawn(tmp); err != nil {
+			return nil, errors.Join(err, p.remove())
+		}
+	}
 	if err := p.exec(s.launch); err != nil {
-		return nil, errors.Join(err, p.remove())
+		return nil, errors.Join(err, p.remove(), p.stopBeside())
 	}
 	return p, nil
 }
 
-func (p *Process) exec(prepare func(dir string) (launch, error)) error {
-	l, err := prepare(p.dir)
+func (p *Process) exec(prepare func(dir string, beside *Process) (launch, error)) error {
+	l, err := prepare(p.dir, p.beside)
 	if err != nil {
 		return err
 	}
@@ -133,11 +139,25 @@ func lastLines(text []byte, n int) []byte {
 	return text[at+1:]
 }
 
-// CPU is the processor time the server has used.
-func (p *Process) CPU() (time.Duration, error) { return CPU(p.cmd.Process.Pid) }
+// CPU is the processor time the server has used, with what runs beside it.
+func (p *Process) CPU() (time.Duration, error) {
+	used, err := CPU(p.cmd.Process.Pid)
+	if p.beside == nil || err != nil {
+		return used, err
+	}
+	more, err := p.beside.CPU()
+	return used + more, err
+}
 
-// RSS is the memory the server holds, in bytes.
-func (p *Process) RSS() (int64, error) { return rss(p.cmd.Process.Pid) }
+// RSS is the memory the server holds, in bytes, with what runs beside it.
+func (p *Process) RSS() (int64, error) {
+	held, err := rss(p.cmd.Process.Pid)
+	if p.beside == nil || err != nil {
+		return held, err
+	}
+	more, err := p.beside.RSS()
+	return held + more, err
+}
 
 // Stop kills the server and removes its directory.
 func (p *Process) Stop() error {
@@ -145,7 +165,14 @@ func (p *Process) Stop() error {
 		return err
 	}
 	<-p.exited
-	return p.remove()
+	return errors.Join(p.remove(), p.stopBeside())
+}
+
+func (p *Process) stopBeside() error {
+	if p.beside == nil {
+		return nil
+	}
+	return p.beside.Stop()
 }
 
 func (p *Process) remove() error {

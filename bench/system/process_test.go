@@ -11,7 +11,7 @@ import (
 
 // shell is a system whose server is a shell script.
 func shell(script string) System {
-	return System{Name: "shell", launch: func(string) (launch, error) {
+	return System{Name: "shell", launch: func(string, *Process) (launch, error) {
 		return launch{addr: "nowhere", path: "/bin/sh", args: []string{"-c", script}, env: []string{"OWN=1"}}, nil
 	}}
 }
@@ -80,7 +80,7 @@ func TestProcessStartEndsWithItsContext(t *testing.T) {
 
 func TestProcessWithoutProgram(t *testing.T) {
 	tmp := t.TempDir()
-	s := System{Name: "none", launch: func(string) (launch, error) { return launch{path: "/nowhere"}, nil }}
+	s := System{Name: "none", launch: func(string, *Process) (launch, error) { return launch{path: "/nowhere"}, nil }}
 	if _, err := s.Start(t.Context(), tmp, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want %v", err, os.ErrNotExist)
 	}

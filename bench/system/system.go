@@ -17,8 +17,13 @@ type System struct {
 	Name    string // as in [Names]
 	Version string
 
+	// Sidecar is a system of two processes: it is compared where that is wanted, and not with every other.
+	Sidecar bool
+
+	// beside is what has to run before, nil for most.
+	beside *System
 	// launch writes what the server needs into the empty directory dir and says how to start it.
-	launch func(dir string) (launch, error)
+	launch func(dir string, beside *Process) (launch, error)
 }
 
 // launch is how to start a server.
@@ -34,6 +39,7 @@ type launch struct {
 // preparers build the systems into dir, by name.
 var preparers = map[string]func(ctx context.Context, dir string) (System, error){
 	Weir:      prepareWeir,
+	Sidecar:   prepareSidecar,
 	NATS:      prepareNATS,
 	Mochi:     prepareMochi,
 	Mosquitto: prepareMosquitto,
@@ -42,13 +48,14 @@ var preparers = map[string]func(ctx context.Context, dir string) (System, error)
 // The systems there are.
 const (
 	Weir      = "weir"
+	Sidecar   = "sidecar" // Weir with a nats-server beside it
 	NATS      = "nats"
 	Mochi     = "mochi"
 	Mosquitto = "mosquitto"
 )
 
 // Names are the systems there are, in the order in which they are measured and shown.
-func Names() []string { return []string{Weir, NATS, Mochi, Mosquitto} }
+func Names() []string { return []string{Weir, Sidecar, NATS, Mochi, Mosquitto} }
 
 // Prepare builds a system into dir.
 func Prepare(ctx context.Context, name, dir string) (System, error) {
