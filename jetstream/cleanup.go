@@ -145,17 +145,14 @@ func (l *Log) isIdle(ctx context.Context, t *Topic, e topicEntry, idle time.Dura
 	if !used {
 		// The leader of a stream can be behind the leader of the cluster, who knows every consumer that anybody was
 		// told of.
-		names := stream.ConsumerNames(ctx)
-		for range names.Name() {
-			used = true
-		}
-		err := names.Err()
+		names, err := consumerNames(ctx, stream)
 		if errors.Is(err, natsjs.ErrStreamNotFound) {
 			return 0, true, nil // somebody else has just removed it
 		}
-		if err != nil && !errors.Is(err, natsjs.ErrEndOfData) {
+		if err != nil {
 			return 0, false, err
 		}
+		used = len(names) > 0
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

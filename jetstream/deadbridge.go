@@ -119,21 +119,30 @@ func (l *Log) deleteConsumers(ctx context.Context, stream, owner string) error {
 	if s.CachedInfo().State.Consumers == 0 && l.store.config.Replicas == 1 {
 		return nil
 	}
-	var dead []string
-	names := s.ConsumerNames(ctx)
-	for name := range names.Name() {
-		if ownedBy(owner, name) {
-			dead = append(dead, name)
-		}
-	}
-	if err := names.Err(); err != nil && !errors.Is(err, natsjs.ErrEndOfData) {
+	names, err := consumerNames(ctx, s)
+	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, name := range dead {
+	for _, name := range names {
+		if !ownedBy(owner, name) {
+			continue
+		}
 		if err := s.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, natsjs.ErrConsumerNotFound) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// consumerNames lists the consumers of a stream.
+func consumerNames(ctx context.Context, stream natsjs.Stream) (all []string, err error) {
+	names := stream.ConsumerNames(ctx)
+	for name := range names.Name() {
+		all = append(all, name)
+	}
+	if err := names.Err(); err != nil && !errors.Is(err, natsjs.ErrEndOfData) {
+		return nil, err
+	}
+	return all, nil
 }

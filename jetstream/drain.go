@@ -140,15 +140,8 @@ func (l *Log) isUsed(ctx context.Context, info *natsjs.StreamInfo) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	used := false
-	names := stream.ConsumerNames(ctx)
-	for name := range names.Name() {
-		used = used || !isSubscriber(name)
-	}
-	if err := names.Err(); err != nil && !errors.Is(err, natsjs.ErrEndOfData) {
-		return false, err
-	}
-	return used, nil
+	names, err := consumerNames(ctx, stream)
+	return slices.ContainsFunc(names, func(name string) bool { return !isSubscriber(name) }), err
 }
 
 func (l *Log) deleteStream(ctx context.Context, name string) (done bool, err error) {

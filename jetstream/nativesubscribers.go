@@ -53,7 +53,8 @@ func (l *Log) ensureSubscriber(ctx context.Context, r message.SubscriberRequest)
 	if err := l.subscribers.use(ctx, key); err != nil {
 		return err
 	}
-	if places, dedicated := l.Places(r.Filter); dedicated && !topicfilter.HasWildcards(r.Filter) && len(places) == 0 {
+	places, dedicated := l.Places(r.Filter)
+	if dedicated && !topicfilter.HasWildcards(r.Filter) && len(places) == 0 {
 		if err := l.provide(ctx, r.Filter); err != nil {
 			return err
 		}
@@ -67,7 +68,6 @@ func (l *Log) ensureSubscriber(ctx context.Context, r message.SubscriberRequest)
 	for _, topic := range topics {
 		g.Go(func() error { return l.attachNative(ctx, key, topic) })
 	}
-	places, _ := l.Places(r.Filter)
 	for _, p := range places {
 		if s := l.sharedOf(p.Name); p.Stream == tenant.StreamShared && s != nil {
 			g.Go(func() error {
@@ -108,7 +108,6 @@ func (l *Log) attachNative(ctx context.Context, key SubscriberKey, topic string)
 // prepareNative makes a consumer that a native service pulls from. One that is there already is left as it is.
 func (s *subscribers) prepareNative(ctx context.Context, stream string, key SubscriberKey, start reader.Start) error {
 	config := message.Consumer(s.log.tenant, key.Filter, key.Name)
-	config.Replicas = 0
 	if config.DeliverPolicy = natsjs.DeliverAllPolicy; start == reader.StartNew {
 		config.DeliverPolicy = natsjs.DeliverNewPolicy
 	}

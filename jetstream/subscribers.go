@@ -45,7 +45,7 @@ func (k SubscriberKey) id() string {
 
 // metadata is what its consumers say of it.
 func (k SubscriberKey) metadata() map[string]string {
-	return message.Consumer("", k.Filter, k.Name).Metadata
+	return message.SubscriberMetadata(k.Filter, k.Name)
 }
 
 // subscriberPrefix tells the consumers of subscribers from those of bridges.

@@ -28,11 +28,11 @@ func Consumer(tenant, topicFilter, durable string) natsjs.ConsumerConfig {
 		AckWait:        ackWait,
 		MaxAckPending:  1,
 		MaxDeliver:     -1,
-		Metadata:       map[string]string{MetaSubscriber: durable, metaSubscription: topicFilter},
+		Metadata:       SubscriberMetadata(topicFilter, durable),
 	}
 }
 
-// CheckSubscriber says what is wrong with the filter or the name of a durable subscriber, nil where nothing is.
-func CheckSubscriber(topicFilter, durable string) error {
-	return checkSubscription(topicFilter, durable)
+// SubscriberMetadata is what the consumers of a durable subscriber say of it.
+func SubscriberMetadata(topicFilter, durable string) map[string]string {
+	return map[string]string{MetaSubscriber: durable, metaSubscription: topicFilter}
 }

@@ -46,7 +46,7 @@ type Subscription struct {
 //
 // Transient topics are not consumed so: subscribe to FilterSubjects with nats.go, and use FromMsg.
 func Subscribe(ctx context.Context, js natsjs.JetStream, tenant, topicFilter, durable string) (*Subscription, error) {
-	if err := checkSubscription(topicFilter, durable); err != nil {
+	if err := CheckSubscriber(topicFilter, durable); err != nil {
 		return nil, err
 	}
 	s := newSubscription(js, tenant, topicFilter, durable)
@@ -66,7 +66,8 @@ func newSubscription(js natsjs.JetStream, tenant, topicFilter, durable string) *
 	}
 }
 
-func checkSubscription(topicFilter, durable string) error {
+// CheckSubscriber says what is wrong with the filter or the name of a durable subscriber, nil where nothing is.
+func CheckSubscriber(topicFilter, durable string) error {
 	if err := filter.Check(topicFilter); err != nil {
 		return &reason.Error{Reason: reason.TopicInvalid, Message: err.Error(), Err: err}
 	}

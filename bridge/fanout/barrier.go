@@ -110,14 +110,7 @@ func (s *Subscription) passBounds() {
 		m.mu.Lock()
 		stopped := m.through(b.barrier)
 		m.mu.Unlock()
-		if len(stopped) > 0 {
-			// The session is called with no lock held, and may be the caller.
-			s.feed.hub.work.Go(func() {
-				for _, sub := range stopped {
-					sub.wake()
-				}
-			})
-		}
+		s.feed.hub.wakeAll(stopped)
 		return true
 	})
 	if len(s.bounds) == 0 {
@@ -163,6 +156,18 @@ func (m *Member) stops(s *Subscription, sequence uint64) bool {
 		return true
 	}
 	return false
+}
+
+// wakeAll has sessions ask for messages, from a goroutine of its own: they are called with no lock held, and one may be the caller.
+func (h *Hub) wakeAll(subs []*Subscription) {
+	if len(subs) == 0 {
+		return
+	}
+	h.work.Go(func() {
+		for _, sub := range subs {
+			sub.wake()
+		}
+	})
 }
 
 // wake has the session ask for messages.

@@ -57,10 +57,7 @@ func (m *Member) drain(stream reader.Former) (*Subscription, error) {
 		return nil, errClosed
 	}
 	place := tenant.Place{Name: stream.Stream}
-	f := h.newFeed(place, m.log)
-	h.rule(f)
-	h.feeds[f] = struct{}{}
-	sub := f.add(m, true, true, false)
+	f, sub := h.makeAlone(m, place, true)
 	sub.draining, sub.until = true, stream.Last
 	m.mu.Lock()
 	m.former = append(m.former, sub)

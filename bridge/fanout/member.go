@@ -176,10 +176,7 @@ func (m *Member) SubscribeErrors(ctx context.Context, clientID, user string, hol
 		h.mu.Unlock()
 		return nil, errClosed
 	}
-	f := h.newFeed(tenant.Place{}, m.log)
-	h.rule(f)
-	h.feeds[f] = struct{}{}
-	sub = f.add(m, hold, true, false)
+	f, sub := h.makeAlone(m, tenant.Place{}, hold)
 	h.work.Go(func() {
 		f.attach(func(ctx context.Context) (reader.Attached, error) {
 			return m.log.AttachErrors(ctx, clientID, user, &f.source)
@@ -190,6 +187,14 @@ func (m *Member) SubscribeErrors(ctx context.Context, clientID, user string, hol
 		return nil, err
 	}
 	return sub, sub.settle()
+}
+
+// makeAlone makes a feed that has one subscription and is shared with nobody. The caller holds mu, and opens it then.
+func (h *Hub) makeAlone(m *Member, p tenant.Place, hold bool) (*feed, *Subscription) {
+	f := h.newFeed(p, m.log)
+	h.rule(f)
+	h.feeds[f] = struct{}{}
+	return f, f.add(m, hold, true, false)
 }
 
 // Leave closes the session's subscriptions and takes its filters back. Nothing more is opened.

@@ -246,13 +246,7 @@ func (s *Subscription) close() {
 	}
 	f.remove(s)
 	s.passBounds()
-	if stopped := s.member.drained(s); len(stopped) > 0 {
-		f.hub.work.Go(func() {
-			for _, sub := range stopped {
-				sub.wake()
-			}
-		})
-	}
+	f.hub.wakeAll(s.member.drained(s))
 }
 
 // enter makes the subscription read the shared source from an index on.
